@@ -1,0 +1,1 @@
+"""What runs on a robot: camera geometry, bundles, policies, goggles. Needs numpy, opencv and onnxruntime only."""

@@ -1,0 +1,97 @@
+"""The draw: one sampled variation of a scene, as arrays with one row a world.
+
+Three independent parts: the *layout* (geometry, by the task), the *look* (appearance, by a look) and the *dynamics*
+(physics and timing). Engines read layout and dynamics, renderers read layout and look.
+B bodies and P parts are counted as in `Scene`; fixed bodies and parts first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from .scene import Scene
+
+PARKED_Z_M = -50.0  # unused slots wait here, out of the world and hidden
+
+
+@dataclass
+class Layout:
+    """Geometry of F fixed bodies and their Q parts, in metres, quaternions wxyz."""
+
+    body_pos: np.ndarray  # (n, F, 3) world
+    body_quat: np.ndarray  # (n, F, 4) world
+    part_pos: np.ndarray  # (n, Q, 3) body frame
+    part_quat: np.ndarray  # (n, Q, 4) body frame
+    part_size: np.ndarray  # (n, Q, 3) as `Shape` says
+    part_visible: np.ndarray  # (n, Q) bool; False: parked, collides with nothing, drawn nowhere
+    robot_pose: np.ndarray  # (n, 3) start x, y, yaw_rad in the world
+
+    @classmethod
+    def nominal(cls, scene: Scene, n: int) -> Layout:
+        """Every fixed body at the world origin, every part as the scene states it."""
+        parts = scene.parts[: scene.num_fixed_parts]
+
+        def rows(values: list, width: int) -> np.ndarray:
+            return np.tile(np.asarray(values, float).reshape(1, -1, width), (n, 1, 1))
+
+        body_quat = np.zeros((n, scene.num_fixed, 4))
+        body_quat[..., 0] = 1
+        return cls(
+            body_pos=np.zeros((n, scene.num_fixed, 3)),
+            body_quat=body_quat,
+            part_pos=rows([p.pos for p in parts], 3),
+            part_quat=rows([p.quat for p in parts], 4),
+            part_size=rows([p.size for p in parts], 3),
+            part_visible=np.ones((n, len(parts)), bool),
+            robot_pose=np.zeros((n, 3)),
+        )
+
+
+@dataclass
+class Look:
+    """Appearance of all P parts, lights and camera. Colours are linear factors in 0..1."""
+
+    part_rgb: np.ndarray  # (n, P, 3) float32; multiplies the texture where there is one
+    part_texture: np.ndarray  # (n, P) int32 index into the renderer's texture bank; -1: plain colour
+    texture_size_m: np.ndarray  # (n, P) float32: the edge of one texture repeat
+    light_dir: np.ndarray  # (n, 3) float32 unit vector, world, pointing from the light to the scene
+    light_rgb: np.ndarray  # (n, 3) float32 directional
+    ambient_rgb: np.ndarray  # (n, 3) float32
+    camera_offset: np.ndarray  # (n, 3) float32 metres in the camera link's frame (x forward, y left, z up)
+    camera_rpy_rad: np.ndarray  # (n, 3) float32 roll, pitch (down positive), yaw about the camera link's axes
+    focal_scale: np.ndarray  # (n,) float32 multiplies fx and fy
+
+
+@dataclass
+class Dynamics:
+    """Physics and timing; each factor multiplies the nominal."""
+
+    mass_scale: np.ndarray  # (n,) of the robot's links
+    wheel_friction_scale: np.ndarray  # (n,)
+    actuator_gain_scale: np.ndarray  # (n,)
+    actuator_lag_s: np.ndarray  # (n,) first-order time constant of commands
+    action_delay_steps: np.ndarray  # (n,) int whole control steps
+    velocity_noise: np.ndarray  # (n, 2) standard deviations of measured m/s, rad/s
+
+    @classmethod
+    def nominal(cls, n: int) -> Dynamics:
+        """Exactly the robot's description: no lag, no delay, no noise."""
+        one, zero = np.ones(n), np.zeros(n)
+        return cls(one, one.copy(), one.copy(), zero, np.zeros(n, np.int64), np.zeros((n, 2)))
+
+
+@dataclass
+class Draw:
+    """One row a world of everything that varies between episodes."""
+
+    layout: Layout
+    look: Look
+    dynamics: Dynamics
+
+
+def write_rows(target: Layout | Look | Dynamics, worlds: np.ndarray, source: Layout | Look | Dynamics) -> None:
+    """Copy row ``i`` of ``source`` to row ``worlds[i]`` of ``target``, in place, field by field."""
+    for field in fields(target):
+        getattr(target, field.name)[worlds] = getattr(source, field.name)

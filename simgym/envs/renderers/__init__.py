@@ -1,0 +1,38 @@
+"""Renderers: scene + layout + look + body poses -> rgb, depth and segmentation. A renderer steps no physics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from simgym.deploy.camera import Camera
+
+from ..draw import Layout, Look
+from ..scene import Scene
+
+
+@dataclass
+class Frames:
+    """One picture a world. Buffers are owned by the renderer and overwritten by its next call."""
+
+    rgb: np.ndarray  # (n, H, W, 3) uint8
+    depth: np.ndarray  # (n, H, W) float32 metres along the optical axis; inf where nothing was hit
+    segmentation: np.ndarray  # (n, H, W, 2) int16: semantic class, body index; (0, -1) where nothing was hit
+
+
+class Renderer(Protocol):
+    """What every renderer offers. ``load`` once, ``apply`` at resets, ``render`` at steps."""
+
+    def load(self, scene: Scene, camera: Camera, num_worlds: int) -> None:
+        """Compile the scene for ``num_worlds`` worlds seen by ``camera``."""
+
+    def apply(self, worlds: np.ndarray, layout: Layout, look: Look) -> None:
+        """Take row ``i`` of a draw as the new variation of world ``worlds[i]``."""
+
+    def render(self, link_pos: np.ndarray, link_quat: np.ndarray) -> Frames:
+        """Draw every world with the robot's links at ``link_pos (n, L, 3)``, ``link_quat (n, L, 4)`` wxyz."""
+
+    def close(self) -> None:
+        """Release everything; may be called twice."""
