@@ -1,0 +1,92 @@
+"""The text of ``--help``: a command's docstring, then every key with its default, unit, bounds and meaning."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import MISSING
+from typing import Any
+
+from .option import Key, walk
+from .schema import GROUPS
+
+OPTIONS = """\
+options:
+  -h, --help          show this text
+  -m, --multirun      run every combination of the values listed: seed=1,2,3
+  --cfg job           print the composed configuration as YAML and stop
+  --config-dir DIR    take more options of groups from YAML files: DIR/domain/my_lab.yaml is domain=my_lab"""
+
+
+def help_text(command: str, schema: type, description: str) -> str:
+    """The whole text for one command."""
+    usage = f"usage: python -m {command} [options] [key=value ...]"
+    keys = sorted(walk(schema), key=lambda key: key.is_node or "." in key.name)  # stable: a command's own keys first
+    rows = [row for key in keys for row in _rows(key, schema)]
+    width = max(len(left) for left, _ in rows)
+    lines = [_line(left, right, width) for left, right in rows]
+    return "\n".join([usage, "", inspect.cleandoc(description), "", OPTIONS, "", "keys:", *lines])
+
+
+def _line(left: str, right: str, width: int) -> str:
+    if not left:
+        return ""
+    return f"  {left:<{width}}  {right}".rstrip()
+
+
+def _rows(key: Key, schema: type) -> Iterator[tuple[str, str]]:
+    """The left and right column of one key; a nested configuration is a heading with a blank line before."""
+    if key.is_node:
+        yield "", ""
+        if key.name in GROUPS:
+            yield f"{key.name}={key.default.name}", f"choose from {', '.join(GROUPS[key.name])}: {_meaning(key)}"
+        else:
+            yield f"{key.name}:", _meaning(key)
+    elif not _names_group(key):
+        yield f"{key.name}={_show(_default(key, schema))}", _meaning(key)
+
+
+def _names_group(key: Key) -> bool:
+    """Whether the key is the name of a group's option, which the group's own line says."""
+    group, _, last = key.name.rpartition(".")
+    return group in GROUPS and last == "name"
+
+
+def _default(key: Key, schema: type) -> Any:
+    """The default of a key, looked up from the schema's top, because a parent may give its child other values."""
+    top, *rest = key.name.split(".")
+    value = next(key.default for key in walk(schema) if key.name == top)
+    for name in rest:
+        value = getattr(value, name)
+    return value
+
+
+def _show(value: Any) -> str:
+    if value is MISSING:
+        return "(required)"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (tuple, list)):
+        return f"[{','.join(_show(item) for item in value)}]"
+    return str(value)
+
+
+def _meaning(key: Key) -> str:
+    metadata = key.field.metadata
+    notes = []
+    if metadata.get("choices"):
+        notes.append(" | ".join(metadata["choices"]))
+    if metadata.get("unit"):
+        notes.append(metadata["unit"])
+    notes += _bounds(metadata.get("low"), metadata.get("high"))
+    return key.meaning + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _bounds(low: float | None, high: float | None) -> list[str]:
+    if low is None and high is None:
+        return []
+    if high is None:
+        return [f">= {low:g}"]
+    return [f"<= {high:g}"] if low is None else [f"{low:g}..{high:g}"]

@@ -1,0 +1,151 @@
+"""Every command's configuration, and the groups (`env=`, `domain=`, `algo=`) that they choose from.
+
+Plain frozen dataclasses that know nothing of Hydra; each field carries its meaning, unit and bounds (`option`, `span`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .option import option, span
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardConfig:
+    """Weights of the reward terms; the sum over terms is the reward of a step."""
+
+    progress: float = option(2.0, "a metre of shortest path gained", unit="1/m")
+    success: float = option(5.0, "reaching the goal, once", low=0.0)
+    collision: float = option(-3.0, "touching anything but the floor", high=0.0)
+    time: float = option(-0.01, "every step", high=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvConfig:
+    """A task: what the robot must do."""
+
+    name: str = option("ChairNav", "the task")
+    robot: str = option("rover", "a robot that ships with simgym, or the path of a URDF")
+    camera: str | None = option(None, "a ROS camera_info YAML; the default is 80x60 pixels, 69 degrees wide")
+    collision: str = option("end", "what a collision does to the episode", choices=("end", "cost"))
+    reward: RewardConfig = option(RewardConfig, "weights of the reward terms")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomizationConfig:
+    """What a draw may change, each as a range around the nominal value. `enabled=false` is exactly nominal."""
+
+    enabled: bool = option(False, "one switch for all of it")
+    mass_scale: tuple[float, float] = span((0.9, 1.1), "mass of the robot: *U(low, high)", low=0.1)
+    wheel_friction_scale: tuple[float, float] = span((0.8, 1.2), "wheel friction: *U(low, high)", low=0.1)
+    actuator_gain_scale: tuple[float, float] = span((0.9, 1.1), "actuator gain: *U(low, high)", low=0.1)
+    actuator_lag_s: tuple[float, float] = span((0.0, 0.1), "first-order lag of commands", unit="s", low=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainConfig:
+    """Engine, renderer, look and camera flaws, by name."""
+
+    name: str = option("sim", "the domain")
+    engine: str = option("mujoco", "the physics", choices=("mujoco",))
+    renderer: str = option("raster", "what draws the pixels", choices=("raster",))
+    look: str = option("canonical", "how the world appears", choices=("canonical", "randomized"))
+    randomization: RandomizationConfig = option(RandomizationConfig, "what a draw may change")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPOConfig:
+    """Proximal policy optimization (Stable-Baselines3)."""
+
+    name: str = option("ppo", "the algorithm")
+    num_envs: int = option(16, "worlds that are stepped together", low=1)
+    n_steps: int = option(128, "steps a world between two updates", low=1)
+    batch_size: int = option(512, "samples a gradient step", low=1)
+    n_epochs: int = option(3, "passes over the samples of an update", low=1)
+    learning_rate: float = option(5e-4, "step size of Adam", low=0.0)
+    gamma: float = option(0.98, "discount of a step", low=0.0, high=1.0)
+    gae_lambda: float = option(0.95, "trade-off of bias and variance in the advantage", low=0.0, high=1.0)
+    ent_coef: float = option(0.005, "weight of the entropy bonus", low=0.0)
+    clip_range: float = option(0.2, "how far an update may move the policy", low=0.0)
+    frame_stack: int = option(3, "frames that the policy sees at once", low=1)
+
+
+# Group -> name of an option -> its values. A field of a schema that is called like a group selects one of its options;
+# of that field's default only the name counts.
+GROUPS: dict[str, dict[str, Any]] = {
+    "env": {"ChairNav": EnvConfig()},
+    "domain": {
+        "sim": DomainConfig(),
+        "randomized": DomainConfig(
+            name="randomized", look="randomized", randomization=RandomizationConfig(enabled=True)
+        ),
+    },
+    "algo": {"ppo": PPOConfig()},
+}
+
+OUT = "folder to write into; the default is runs/<command>/<env>/<time>"
+SEED = "seed of every random number"
+POLICY = "a policy bundle (.onnx), or one of: pretrained, random, expert"
+GOGGLES = "a goggles bundle (.onnx), or pretrained"
+DEVICE = "where networks run; auto takes the GPU if there is one"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Training of a policy."""
+
+    env: EnvConfig = option(EnvConfig, "the task")
+    domain: DomainConfig = option(DomainConfig, "where it trains")
+    algo: PPOConfig = option(PPOConfig, "the learner")
+    total_steps: int = option(500_000, "steps over all worlds", low=1)
+    seed: int = option(1, SEED, low=0)
+    device: str = option("auto", DEVICE, choices=("auto", "cpu", "cuda"))
+    eval_every: int = option(50_000, "steps between two evaluations", low=1)
+    eval_episodes: int = option(50, "episodes of an evaluation during training", low=1)
+    final_episodes: int = option(200, "episodes of the last evaluation", low=1)
+    checkpoint_every: int = option(50_000, "steps between two checkpoints", low=1)
+    resume: str | None = option(None, "run folder of an interrupted training, to continue exactly")
+    out: str | None = option(None, OUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Headless evaluation of a policy."""
+
+    policy: str = option(help=POLICY)
+    goggles: str | None = option(None, GOGGLES)
+    env: EnvConfig = option(EnvConfig, "the task")
+    domain: DomainConfig = option(DomainConfig, "where it is measured")
+    episodes: int = option(100, "episodes", low=1)
+    num_envs: int = option(16, "worlds that are stepped together", low=1)
+    seed: int = option(1, SEED, low=0)
+    split: str = option("test", "which layouts are drawn", choices=("train", "test"))
+    video: bool = option(False, "also write videos of some episodes")
+    out: str | None = option(None, OUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotosConfig:
+    """Steering agreement of a policy on real photographs."""
+
+    policy: str = option(help=POLICY)
+    rgb: str = option(help="folder of photographs")
+    masks: str = option(help="folder of chair masks, one a photograph, of the same name")
+    goggles: str | None = option(None, GOGGLES)
+    env: EnvConfig = option(EnvConfig, "the task")
+    camera: str | None = option(None, "camera_info YAML of the camera that took them; the default assumes 57 degrees")
+    out: str | None = option(None, OUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewConfig:
+    """A picture grid of draws."""
+
+    env: EnvConfig = option(EnvConfig, "the task")
+    domain: DomainConfig = option(DomainConfig, "where it is drawn")
+    split: str = option("train", "which layouts are drawn", choices=("train", "test"))
+    rows: int = option(4, "rows of the grid", low=1, high=32)
+    columns: int = option(6, "columns of the grid", low=1, high=32)
+    seed: int = option(1, SEED, low=0)
+    out: str | None = option(None, OUT)
