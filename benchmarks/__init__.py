@@ -1,0 +1,1 @@
+"""Speed, latency, training time and transfer: each module prints a table and writes JSON."""
