@@ -1,0 +1,284 @@
+"""Bundles: one ``.onnx`` file with its contract, as JSON, in ``metadata_props["simgym"]``; nothing pickled.
+
+The contract says what goes in and what comes out, in which units, for which camera and how the network was trained.
+`load_bundle` refuses what does not keep to it. Bundles are written by `simgym.policies.export`, where onnx is at hand.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from simgym.errors import BundleError
+
+from .camera import Camera, CameraError
+
+METADATA_KEY = "simgym"
+CONTRACT_VERSION = 1  # raised whenever an older simgym could not run a newer bundle
+KINDS = ("policy", "goggles")
+CAMERA_TOLERANCE_PX = 0.01
+ONNX_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of the graph.
+
+    Args:
+        name: as in the graph.
+        shape: sizes; a name such as ``"N"`` stands for any size.
+        dtype: ``uint8`` or ``float32``.
+        unit: of the values, such as ``"m/s, rad/s"``, one for each entry of the last axis or one for all.
+        low: smallest values, one for each entry of the last axis or one for all; empty where there is no limit.
+        high: largest values, likewise.
+
+    Raises:
+        BundleError: an unknown dtype, or limits that do not fit the shape or each other.
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str
+    unit: str
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ONNX_TYPES:
+            raise BundleError(f"{self.name}: dtype must be one of {', '.join(ONNX_TYPES)}, got {self.dtype!r}")
+        if len(self.low) != len(self.high) or len(self.low) not in (0, 1, self.shape[-1]):
+            raise BundleError(
+                f"{self.name}: low and high must hold 1 value or {self.shape[-1]}, got {self.low} and {self.high}"
+            )
+        if not all(low < high for low, high in zip(self.low, self.high, strict=True)):
+            raise BundleError(f"{self.name}: low must be below high, got {self.low} and {self.high}")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a bundle promises.
+
+    Args:
+        kind: ``policy`` or ``goggles``.
+        task: the task's name, such as ``ChairNav``; None where the bundle is for any.
+        camera: the simulated camera whose images the bundle takes.
+        frame_stack: how many frames the bundle sees at once, oldest first; 1 for goggles.
+        inputs: of the graph.
+        outputs: of the graph, in physical units.
+        rate_hz: how often the bundle expects to be run.
+        domains: the domains it was trained in; for goggles, from and to.
+        training: a summary that JSON can hold: steps, seed, success_rate, success_ci95, episodes, command.
+        licence: of the weights, as an SPDX identifier.
+        version: of the contract's own format.
+
+    Raises:
+        BundleError: an unknown kind, another version, or a stack or rate that is not positive.
+    """
+
+    kind: str
+    task: str | None
+    camera: Camera
+    frame_stack: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    rate_hz: float
+    domains: tuple[str, ...]
+    licence: str
+    training: Mapping[str, Any] = field(default_factory=dict)
+    version: int = CONTRACT_VERSION
+
+    def __post_init__(self) -> None:
+        _check_version(self.version)
+        if self.kind not in KINDS:
+            raise BundleError(f"kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
+        if not isinstance(self.frame_stack, int) or self.frame_stack < 1:
+            raise BundleError(f"frame_stack must be a whole number of at least 1, got {self.frame_stack!r}")
+        if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
+            raise BundleError(f"rate_hz must be positive, got {self.rate_hz!r}")
+
+    def to_json(self) -> str:
+        """The contract as JSON; `from_json` gives an equal one.
+
+        Raises:
+            BundleError: the training summary holds something that JSON cannot, such as NaN.
+        """
+        try:
+            return json.dumps(asdict(self), indent=1, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise BundleError(f"the contract cannot be written as JSON: {error}") from error
+
+    @classmethod
+    def from_json(cls, text: str) -> Contract:
+        """Read a contract strictly.
+
+        Raises:
+            BundleError: not JSON, an unknown or missing key, a value of the wrong type, or another version.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise BundleError(f"the contract is not JSON: {error}") from error
+        if isinstance(data, dict) and "version" in data:
+            _check_version(data["version"])  # before the keys: another version may well have others
+        _check_keys(cls, data, "the contract")
+        try:
+            tensors = {key: tuple(_tensor_spec(item) for item in data[key]) for key in ("inputs", "outputs")}
+            camera = Camera(**_check_keys(Camera, data["camera"], "camera"))
+            return cls(**data | tensors | {"camera": camera, "domains": tuple(data["domains"])})
+        except (TypeError, CameraError) as error:
+            raise BundleError(f"the contract holds a wrong value: {error}") from error
+
+
+def policy_contract(
+    task: str,
+    camera: Camera,
+    frame_stack: int,
+    command_low: tuple[float, float],
+    command_high: tuple[float, float],
+    rate_hz: float,
+    domains: Sequence[str],
+    licence: str,
+    training: Mapping[str, Any] | None = None,
+) -> Contract:
+    """The contract of a driving policy: an image stack and a measured velocity in, a command out.
+
+    Args:
+        task: the task's name.
+        camera: the simulated camera.
+        frame_stack: K, frames the policy sees at once.
+        command_low: smallest forward speed (m/s) and yaw rate (rad/s, positive is left) that it may command.
+        command_high: largest, likewise.
+        rate_hz: control rate.
+        domains: where it was trained.
+        licence: SPDX identifier of the weights' licence.
+        training: the training summary.
+    """
+    image = ("N", frame_stack, camera.height, camera.width, 3)
+    return Contract(
+        kind="policy",
+        task=task,
+        camera=camera,
+        frame_stack=frame_stack,
+        inputs=(
+            TensorSpec("image", image, "uint8", "sRGB", (0.0,), (255.0,)),
+            TensorSpec("velocity", ("N", 2), "float32", "m/s, rad/s"),
+        ),
+        outputs=(TensorSpec("command", ("N", 2), "float32", "m/s, rad/s", tuple(command_low), tuple(command_high)),),
+        rate_hz=rate_hz,
+        domains=tuple(domains),
+        licence=licence,
+        training=training or {},
+    )
+
+
+def load_bundle(
+    path: str | Path, kind: str, providers: Sequence[str] | None = None, threads: int = 1
+) -> tuple[onnxruntime.InferenceSession, Contract]:
+    """Open a bundle and check that its graph keeps its contract.
+
+    Args:
+        path: the ``.onnx`` file.
+        kind: what is wanted, ``policy`` or ``goggles``.
+        providers: onnxruntime execution providers in order of preference; the CPU by default.
+        threads: threads of one run on the CPU; small networks are fastest with 1.
+
+    Raises:
+        BundleError: the file is missing, corrupt, not a simgym bundle, of another kind or version, or its graph does
+            not have the inputs and outputs that the contract states.
+    """
+    path = Path(path)
+    session = _open_session(path, list(providers or ["CPUExecutionProvider"]), threads)
+    metadata = session.get_modelmeta().custom_metadata_map
+    if METADATA_KEY not in metadata:
+        raise BundleError(f"{path} is an ONNX file but no simgym bundle: it has no {METADATA_KEY!r} metadata")
+    try:
+        contract = Contract.from_json(metadata[METADATA_KEY])
+        _check_graph(session, contract)
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from error
+    if contract.kind != kind:
+        raise BundleError(f"{path} is a {contract.kind} bundle, but a {kind} bundle is needed here")
+    return session, contract
+
+
+def check_camera(contract: Contract, camera: Camera) -> None:
+    """Refuse a camera that the bundle was not trained for.
+
+    Raises:
+        BundleError: any intrinsic differs by more than 0.01 px.
+    """
+    trained, given = asdict(contract.camera), asdict(camera)
+    different = [key for key in trained if abs(trained[key] - given[key]) > CAMERA_TOLERANCE_PX]
+    if different:
+        details = ", ".join(f"{key} {given[key]:g} instead of {trained[key]:g}" for key in different)
+        raise BundleError(
+            f"the {contract.kind} was made for another camera: {details}; "
+            "resample to the contract's camera (simgym.deploy.Resampler)"
+        )
+
+
+def _open_session(path: Path, providers: list[str], threads: int) -> onnxruntime.InferenceSession:
+    if not path.is_file():
+        raise BundleError(f"no bundle at {path}: expected a .onnx file that simgym exported")
+    available = onnxruntime.get_available_providers()
+    unknown = [name for name in providers if name not in available]
+    if unknown:
+        raise BundleError(
+            f"no execution provider {', '.join(unknown)} here; this onnxruntime has {', '.join(available)}"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # its errors reach us as exceptions; it need not print them too
+    try:
+        return onnxruntime.InferenceSession(path, options, providers)
+    except Exception as error:  # onnxruntime raises its own unrelated classes for corrupt, truncated and newer files
+        reason = " ".join(str(error).split())
+        raise BundleError(f"{path} is not an ONNX file that can be run here, export it again: {reason}") from error
+
+
+def _check_graph(session: onnxruntime.InferenceSession, contract: Contract) -> None:
+    """The graph's inputs and outputs are those of the contract."""
+    for word, nodes, specs in (
+        ("inputs", session.get_inputs(), contract.inputs),
+        ("outputs", session.get_outputs(), contract.outputs),
+    ):
+        graph = {node.name: (node.type, _fixed(node.shape)) for node in nodes}
+        stated = {spec.name: (ONNX_TYPES[spec.dtype], _fixed(spec.shape)) for spec in specs}
+        if graph != stated:
+            raise BundleError(f"the graph's {word} are {graph}, but its contract states {stated}")
+
+
+def _fixed(shape: Sequence[int | str | None]) -> tuple[int | None, ...]:
+    """The shape with None for every size that is free."""
+    return tuple(size if isinstance(size, int) else None for size in shape)
+
+
+def _check_version(version: Any) -> None:
+    if version != CONTRACT_VERSION:
+        raise BundleError(
+            f"its contract has version {version!r}, but this simgym reads version {CONTRACT_VERSION}: "
+            "install the simgym that wrote it, or export it again"
+        )
+
+
+def _check_keys(cls: type, data: Any, where: str) -> dict[str, Any]:
+    """``data``, if it has exactly the fields of the dataclass ``cls``."""
+    if not isinstance(data, dict):
+        raise BundleError(f"{where} must be a JSON object, got {type(data).__name__}")
+    known = {f.name for f in fields(cls)}
+    wrong = [f"unknown key {key!r}" for key in data.keys() - known] + [f"no {key!r}" for key in known - data.keys()]
+    if wrong:
+        raise BundleError(f"{where}: {', '.join(sorted(wrong))}")
+    return data
+
+
+def _tensor_spec(data: Any) -> TensorSpec:
+    data = _check_keys(TensorSpec, data, "a tensor of the contract")
+    return TensorSpec(**data | {key: tuple(data[key]) for key in ("shape", "low", "high")})

@@ -1,0 +1,157 @@
+"""Runs a policy bundle: the frame stack and the onnx session, the same on a robot and in headless evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from simgym.errors import UserError
+
+from .bundle import load_bundle
+
+
+class PolicyError(UserError, ValueError):
+    """A policy or goggles got an input that breaks the contract, or gave an output that does."""
+
+
+class FrameStack:
+    """The last K images of each of n worlds, oldest first.
+
+    Args:
+        k: frames to hold.
+        n: worlds.
+    """
+
+    def __init__(self, k: int, n: int = 1) -> None:
+        self.k = k
+        self.n = n
+        self._frames: np.ndarray | None = None  # (n, K, H, W, 3)
+
+    def push(self, images: np.ndarray, reset_mask: np.ndarray | None = None) -> np.ndarray:
+        """Append one image a world.
+
+        Args:
+            images: (n, H, W, 3) uint8.
+            reset_mask: (n,) bool, worlds where an episode begins: the image fills their whole stack. The first push
+                begins one in every world.
+
+        Returns:
+            (n, K, H, W, 3) uint8, a new array.
+
+        Raises:
+            PolicyError: the images are not (n, H, W, 3), or change in size.
+        """
+        if images.ndim != 4 or len(images) != self.n:
+            raise PolicyError(f"expected images of shape ({self.n}, H, W, 3), got {images.shape}")
+        filled = np.repeat(images[:, None], self.k, axis=1)  # (n, K, H, W, 3)
+        if self._frames is not None:
+            if self._frames.shape != filled.shape:
+                raise PolicyError(f"images changed from {self._frames.shape[2:]} to {images.shape[1:]}: reset first")
+            running = np.ones(self.n, bool) if reset_mask is None else ~reset_mask
+            filled[running, :-1] = self._frames[running, 1:]
+        self._frames = filled
+        return filled.copy()
+
+    def reset(self) -> None:
+        """Forget everything: the next push begins an episode in every world."""
+        self._frames = None
+
+
+def stack_channels(frames: np.ndarray) -> np.ndarray:
+    """Frames as one image with 3K channels, oldest three first: the layout that policies are trained on.
+
+    Args:
+        frames: (N, K, H, W, 3).
+
+    Returns:
+        (N, H, W, 3K).
+    """
+    n, k, height, width, channels = frames.shape
+    return frames.transpose(0, 2, 3, 1, 4).reshape(n, height, width, k * channels)
+
+
+class Policy:
+    """A driving policy from a bundle, with its frame stack.
+
+    Args:
+        path: the ``.onnx`` bundle.
+        providers: onnxruntime execution providers; the CPU by default.
+        threads: CPU threads of one run.
+
+    Attributes:
+        contract: what the bundle promises: camera, rate, limits.
+
+    Raises:
+        BundleError: see `simgym.deploy.bundle.load_bundle`.
+    """
+
+    def __init__(self, path: str | Path, providers: Sequence[str] | None = None, threads: int = 1) -> None:
+        self._session, self.contract = load_bundle(path, "policy", providers, threads)
+        self._stack = FrameStack(self.contract.frame_stack)
+
+    def reset(self) -> None:
+        """Begin an episode: the next image fills the whole frame stack."""
+        self._stack.reset()
+
+    def act(self, image: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+        """Decide on one frame; refused input leaves the frame stack as it was.
+
+        Args:
+            image: (H, W, 3) uint8 RGB of the contract's camera.
+            velocity: (2,) measured forward speed in m/s and yaw rate in rad/s (positive is left).
+
+        Returns:
+            (2,) float32 command: forward speed in m/s and yaw rate in rad/s.
+
+        Raises:
+            PolicyError: a wrong shape or dtype, or a number that is not finite, in or out.
+        """
+        camera = self.contract.camera
+        check_images(image, (camera.height, camera.width, 3))
+        velocity = _finite(velocity, (2,), "velocity")
+        frames = self._stack.push(image[None])
+        return self.act_batch(frames, velocity[None])[0]
+
+    def act_batch(self, frames: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+        """Decide on N worlds whose frames the caller stacks (`FrameStack`); keeps no state.
+
+        Args:
+            frames: (N, K, H, W, 3) uint8 RGB, oldest first.
+            velocity: (N, 2) m/s and rad/s.
+
+        Returns:
+            (N, 2) float32 commands in m/s and rad/s.
+
+        Raises:
+            PolicyError: as `act`.
+        """
+        camera = self.contract.camera
+        check_images(frames, (len(frames), self.contract.frame_stack, camera.height, camera.width, 3))
+        velocity = _finite(velocity, (len(frames), 2), "velocity")
+        (command,) = self._session.run(["command"], {"image": np.ascontiguousarray(frames), "velocity": velocity})
+        return _finite(command, (len(frames), 2), "command")
+
+
+def check_images(images: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuse images that are not uint8 of ``shape``.
+
+    Raises:
+        PolicyError: saying what was got and what was expected.
+    """
+    if images.dtype != np.uint8 or images.shape != shape:
+        raise PolicyError(
+            f"expected uint8 RGB of shape {shape}, got {images.dtype} of shape {images.shape}: "
+            "resample to the contract's camera (simgym.deploy.Resampler)"
+        )
+
+
+def _finite(values: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """``values`` as float32, if they have ``shape`` and are finite."""
+    values = np.asarray(values, np.float32)
+    if values.shape != shape:
+        raise PolicyError(f"{name} must have shape {shape}, got {values.shape}")
+    if not np.isfinite(values).all():
+        raise PolicyError(f"{name} must be finite, got {(~np.isfinite(values)).sum()} numbers that are not")
+    return values

@@ -1,0 +1,143 @@
+"""The frame stack, the policy and the goggles, as a robot uses them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from simgym.deploy import FrameStack, Goggles, Policy, PolicyError, stack_channels
+
+
+def image(value: int) -> np.ndarray:
+    return np.full((6, 8, 3), value, np.uint8)
+
+
+def images(*values: int) -> np.ndarray:
+    return np.stack([image(value) for value in values])
+
+
+def shown(frames: np.ndarray) -> list[list[int]]:
+    """The grey value of each frame: (n, K)."""
+    return frames[:, :, 0, 0, 0].tolist()
+
+
+class TestFrameStack:
+    def test_first_push_fills_every_stack(self):
+        assert shown(FrameStack(3, 2).push(images(1, 2))) == [[1, 1, 1], [2, 2, 2]]
+
+    def test_oldest_first(self):
+        stack = FrameStack(3, 1)
+        for value in (1, 2, 3, 4):
+            frames = stack.push(images(value))
+        assert shown(frames) == [[2, 3, 4]]
+
+    def test_worlds_reset_by_themselves(self):
+        stack = FrameStack(3, 2)
+        stack.push(images(1, 10))
+        frames = stack.push(images(2, 20), np.array([False, True]))
+        assert shown(frames) == [[1, 1, 2], [20, 20, 20]]
+        assert shown(stack.push(images(3, 30))) == [[1, 2, 3], [20, 20, 30]]
+
+    def test_reset_forgets(self):
+        stack = FrameStack(2, 1)
+        stack.push(images(1))
+        stack.reset()
+        assert shown(stack.push(images(5))) == [[5, 5]]
+
+    def test_result_is_a_copy(self):
+        stack = FrameStack(2, 1)
+        stack.push(images(1))[:] = 99
+        assert shown(stack.push(images(2))) == [[1, 2]]
+
+    def test_a_reused_image_buffer_is_copied(self):
+        stack, buffer = FrameStack(2, 1), images(1)
+        stack.push(buffer)
+        buffer[:] = 2  # renderers overwrite theirs
+        assert shown(stack.push(buffer)) == [[1, 2]]
+
+    def test_one_frame(self):
+        stack = FrameStack(1, 1)
+        stack.push(images(1))
+        assert shown(stack.push(images(2))) == [[2]]
+
+    def test_wrong_shapes(self):
+        stack = FrameStack(2, 2)
+        with pytest.raises(PolicyError, match="expected images of shape"):
+            stack.push(images(1))
+        stack.push(images(1, 2))
+        with pytest.raises(PolicyError, match="reset first"):
+            stack.push(np.zeros((2, 5, 5, 3), np.uint8))
+
+
+def test_stack_channels_keeps_each_frame_together():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5, 3), np.uint8)
+    channels = stack_channels(frames)
+    assert channels.shape == (2, 4, 5, 9)
+    for k in range(3):
+        np.testing.assert_array_equal(channels[..., 3 * k : 3 * k + 3], frames[:, k])
+
+
+class TestPolicy:
+    """The bundle of `conftest`: speed = newest frame, turn = oldest frame, plus the velocity."""
+
+    def test_act_stacks_frames(self, policy_path):
+        policy, still = Policy(policy_path), np.zeros(2, np.float32)
+        np.testing.assert_allclose(policy.act(image(51), still), [0.2, 0.2], atol=1e-6)
+        np.testing.assert_allclose(policy.act(image(102), still), [0.4, 0.2], atol=1e-6)
+        np.testing.assert_allclose(policy.act(image(153), still), [0.6, 0.2], atol=1e-6)
+        np.testing.assert_allclose(policy.act(image(204), still), [0.8, 0.4], atol=1e-6)
+        policy.reset()
+        np.testing.assert_allclose(policy.act(image(255), still), [1.0, 1.0], atol=1e-6)
+
+    def test_velocity_is_an_input(self, policy_path):
+        command = Policy(policy_path).act(image(0), np.array([0.5, -0.25], np.float32))
+        assert command.dtype == np.float32
+        np.testing.assert_allclose(command, [0.5, -0.25])
+
+    def test_batch_is_the_single_one_n_times(self, policy_path):
+        policy, rng = Policy(policy_path), np.random.default_rng(0)
+        sequence = rng.integers(0, 256, (4, 6, 8, 3), np.uint8)
+        velocities = rng.normal(size=(4, 2)).astype(np.float32)
+        stack = FrameStack(3, 1)
+        for frame, velocity in zip(sequence, velocities, strict=True):
+            batch = policy.act_batch(np.repeat(stack.push(frame[None]), 5, axis=0), np.tile(velocity, (5, 1)))
+            np.testing.assert_array_equal(batch, np.tile(policy.act(frame, velocity), (5, 1)))
+
+    @pytest.mark.parametrize(
+        ("bad", "velocity", "message"),
+        [
+            (image(0).astype(np.float32), [0, 0], "expected uint8"),
+            (image(0)[:5], [0, 0], r"of shape \(6, 8, 3\)"),
+            (image(0).transpose(2, 0, 1), [0, 0], r"of shape \(6, 8, 3\)"),
+            (image(0)[..., :1], [0, 0], r"of shape \(6, 8, 3\)"),
+            (image(0), [0, 0, 0], "velocity must have shape"),
+            (image(0), [np.nan, 0], "velocity must be finite"),
+            (image(0), [0, np.inf], "velocity must be finite"),
+        ],
+    )
+    def test_refused_input_leaves_the_stack_alone(self, policy_path, bad, velocity, message):
+        policy, still = Policy(policy_path), np.zeros(2)
+        policy.act(image(51), still)
+        with pytest.raises(PolicyError, match=message):
+            policy.act(bad, np.array(velocity, np.float32))
+        np.testing.assert_allclose(policy.act(image(102), still), [0.4, 0.2], atol=1e-6)
+
+    def test_a_command_that_is_not_finite_is_an_error(self, make_bundle, contract):
+        graph = """
+        <ir_version: 10, opset_import: ["" : 18]>
+        policy (uint8[N, 3, 6, 8, 3] image, float[N, 2] velocity) => (float[N, 2] command)
+        { command = Div(velocity, velocity) }
+        """
+        with pytest.raises(PolicyError, match="command must be finite"):
+            Policy(make_bundle(graph, simgym=contract.to_json())).act(image(0), np.zeros(2))
+
+
+class TestGoggles:
+    def test_translate(self, goggles_path):
+        translated = Goggles(goggles_path).translate(images(0, 55))
+        np.testing.assert_array_equal(translated, images(255, 200))
+
+    def test_wrong_images(self, goggles_path):
+        goggles = Goggles(goggles_path)
+        with pytest.raises(PolicyError, match="expected uint8 RGB"):
+            goggles.translate(image(0)[None, :3])
