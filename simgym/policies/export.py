@@ -1,0 +1,187 @@
+"""Exports a trained policy to a bundle that needs no torch, and proves that it does the same."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from simgym.deploy.bundle import METADATA_KEY, Contract
+from simgym.deploy.files import atomic_path
+from simgym.deploy.policy import Policy, stack_channels
+from simgym.errors import UserError
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+    from stable_baselines3.common.policies import ActorCriticPolicy
+
+OPSET = 18  # every onnxruntime that the base install allows can run it
+COMPARED_AT_ONCE = 256  # frames; bounds the memory of the comparison
+
+
+class ExportError(UserError):
+    """A model cannot be exported, or the exported graph does not do what the model does."""
+
+
+class DeployedActor(nn.Module):
+    """What a robot runs of an actor-critic policy: from raw frames to a command in physical units.
+
+    ``command = low + (clip(mean action, -1, 1) + 1) / 2 * (high - low)``. The critic takes no part.
+
+    Args:
+        policy: a Stable-Baselines3 policy over ``Dict(image, velocity)`` with actions in [-1, 1].
+        low: (A,) smallest command.
+        high: (A,) largest command.
+    """
+
+    def __init__(self, policy: ActorCriticPolicy, low: tuple[float, ...], high: tuple[float, ...]) -> None:
+        super().__init__()
+        self.low: torch.Tensor
+        self.high: torch.Tensor
+        self.policy = policy
+        self.register_buffer("low", torch.tensor(low, dtype=torch.float32))  # (A,)
+        self.register_buffer("high", torch.tensor(high, dtype=torch.float32))  # (A,)
+
+    def forward(self, image: torch.Tensor, velocity: torch.Tensor) -> torch.Tensor:
+        """Command (N, A) for ``image`` (N, K, H, W, 3) uint8, oldest first, and ``velocity`` (N, 2) float32."""
+        channels_first = image.permute(0, 1, 4, 2, 3).flatten(1, 2)  # (N, 3K, H, W), as training stacks them
+        features = self.policy.extract_features({"image": channels_first, "velocity": velocity})
+        if isinstance(features, tuple):  # extractors are not shared; the second is the critic's
+            features = features[0]
+        action = self.policy.action_net(self.policy.mlp_extractor.forward_actor(features))  # (N, A)
+        return self.low + (action.clamp(-1, 1) + 1) / 2 * (self.high - self.low)
+
+
+def export_policy(
+    model: OnPolicyAlgorithm,
+    contract: Contract,
+    path: str | Path,
+    frames: np.ndarray,
+    velocities: np.ndarray,
+    tolerance: float = 1e-4,
+) -> float:
+    """Write a policy bundle, compare it with the model, and keep it only if they agree.
+
+    Args:
+        model: PPO (or another on-policy algorithm) with a ``MultiInputPolicy`` over ``Dict(image, velocity)``: the
+            image stacked to (H, W, 3K), oldest first, the velocity in m/s and rad/s; actions in [-1, 1].
+        contract: as `simgym.deploy.policy_contract` makes it; the command's limits are taken from it.
+        path: the ``.onnx`` file to write; an earlier one stays untouched if anything fails.
+        frames: (N, K, H, W, 3) uint8 real observations to compare on.
+        velocities: (N, 2) float32, m/s and rad/s.
+        tolerance: largest difference allowed, in m/s and rad/s.
+
+    Returns:
+        The largest difference found.
+
+    Raises:
+        ExportError: the model does not fit the contract, or the difference exceeds the tolerance.
+    """
+    _check_model(model, contract)
+    if len(frames) == 0:
+        raise ExportError("the exported policy is compared with the model on real frames, but none were given")
+    policy = copy.deepcopy(model.policy).to("cpu")  # training may go on, on its device and in its mode
+    policy.set_training_mode(False)
+    command = contract.outputs[0]
+    graph = to_onnx(DeployedActor(policy, command.low, command.high), contract)
+    with atomic_path(path) as temporary:
+        save_bundle(graph, contract, temporary)
+        difference = _largest_difference(policy, Policy(temporary), frames, velocities)
+        if not difference <= tolerance:  # this way round, NaN fails
+            raise ExportError(
+                f"the exported policy differs from the model by {difference:.3g} m/s or rad/s where {tolerance:g} is "
+                "allowed, so nothing was written: look for an operation that torch.onnx translates differently"
+            )
+    return difference
+
+
+def to_onnx(module: nn.Module, contract: Contract) -> onnx.ModelProto:
+    """Translate a module whose arguments and result are those of the contract, with a free batch size N."""
+    shapes = [[size if isinstance(size, int) else 2 for size in spec.shape] for spec in contract.inputs]  # N = 2
+    dtypes = [getattr(torch, spec.dtype) for spec in contract.inputs]
+    example = tuple(torch.zeros(shape, dtype=dtype) for shape, dtype in zip(shapes, dtypes, strict=True))
+    batch = torch.export.Dim("N")
+    exporter_log = logging.getLogger("torch.onnx")
+    level = exporter_log.level
+    exporter_log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # torch's own deprecations; what matters is checked afterwards
+            program = torch.onnx.export(
+                module.eval(),
+                example,
+                input_names=[spec.name for spec in contract.inputs],
+                output_names=[spec.name for spec in contract.outputs],
+                opset_version=OPSET,
+                dynamic_shapes=tuple({0: batch} for _ in example),
+                dynamo=True,
+                verbose=False,
+            )
+    finally:
+        exporter_log.setLevel(level)
+    assert program is not None  # only without dynamo
+    return _without_source(program.model_proto)
+
+
+def save_bundle(graph: onnx.ModelProto, contract: Contract, path: str | Path) -> None:
+    """Write ``graph`` with its contract as one file; use it within `atomic_path`."""
+    onnx.helper.set_model_props(graph, {METADATA_KEY: contract.to_json()})
+    onnx.checker.check_model(graph)
+    onnx.save(graph, path)
+
+
+def _check_model(model: OnPolicyAlgorithm, contract: Contract) -> None:
+    """The model's observations and actions are what the contract and the wrapper assume."""
+    camera, k = contract.camera, contract.frame_stack
+    expected = {"image": (3 * k, camera.height, camera.width), "velocity": (2,)}
+    observed = {name: space.shape for name, space in getattr(model.observation_space, "spaces", {}).items()}
+    if observed != expected:
+        raise ExportError(
+            f"the contract's camera and frame_stack mean observations {expected}, the model has {observed}"
+        )
+    expected_actions = spaces.Box(-1, 1, tuple(int(size) for size in contract.outputs[0].shape[1:]), np.float32)
+    if model.action_space != expected_actions:
+        raise ExportError(f"the model must act in {expected_actions}, but acts in {model.action_space}")
+    if model.policy.squash_output:
+        raise ExportError("a policy with squash_output=True cannot be exported: train without it")
+    if not all(torch.isfinite(parameter).all() for parameter in model.policy.parameters()):
+        raise ExportError(
+            "the model has weights that are not finite, its training diverged: export an earlier checkpoint"
+        )
+    normalize = model.get_vec_normalize_env()
+    if normalize is not None and normalize.norm_obs:
+        raise ExportError("VecNormalize's observation statistics would be lost: normalize inside the network instead")
+
+
+def _largest_difference(policy: ActorCriticPolicy, bundle: Policy, frames: np.ndarray, velocities: np.ndarray) -> float:
+    """Compare with Stable-Baselines3's own ``predict``, which shares no code with `DeployedActor`."""
+    command = bundle.contract.outputs[0]
+    low, high = np.array(command.low), np.array(command.high)
+    largest = 0.0
+    for start in range(0, len(frames), COMPARED_AT_ONCE):
+        part = slice(start, start + COMPARED_AT_ONCE)
+        observation = {"image": stack_channels(frames[part]), "velocity": velocities[part]}
+        action, _ = policy.predict(observation, deterministic=True)  # (n, A) in [-1, 1]
+        expected = low + (action + 1) / 2 * (high - low)
+        difference = np.abs(bundle.act_batch(frames[part], velocities[part]) - expected)
+        largest = max(largest, float(difference.max()))
+    return largest
+
+
+def _without_source(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop the exporter's notes on which line of whose file made which node: large, and nobody's business."""
+    del graph.metadata_props[:]
+    for node in graph.graph.node:
+        del node.metadata_props[:]
+        node.ClearField("doc_string")
+    for value in [*graph.graph.value_info, *graph.graph.input, *graph.graph.output, *graph.graph.initializer]:
+        del value.metadata_props[:]
+    return graph
