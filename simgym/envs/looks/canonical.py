@@ -1,0 +1,59 @@
+"""The canonical look: one flat colour a semantic class, one directional and one ambient light. What goggles aim at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..draw import Look
+from ..scene import Scene, Semantic
+
+COLORS = {
+    Semantic.VOID: (0.0, 0.0, 0.0),
+    Semantic.FLOOR: (0.55, 0.5, 0.45),
+    Semantic.WALL: (0.85, 0.85, 0.8),
+    Semantic.CEILING: (0.95, 0.95, 0.95),
+    Semantic.CHAIR: (0.9, 0.15, 0.12),
+    Semantic.TABLE: (0.25, 0.45, 0.85),
+    Semantic.CABINET: (0.45, 0.3, 0.65),
+    Semantic.BOX: (0.85, 0.65, 0.3),
+    Semantic.BIN: (0.3, 0.35, 0.4),
+    Semantic.PLANT: (0.2, 0.6, 0.25),
+    Semantic.CLUTTER: (0.55, 0.75, 0.75),
+    Semantic.WALL_ITEM: (0.65, 0.7, 0.9),
+    Semantic.ROBOT: (0.95, 0.85, 0.2),
+    Semantic.OBJECT: (0.95, 0.5, 0.7),
+}
+LIGHT_DIR = np.array([0.35, 0.5, -0.8]) / np.linalg.norm([0.35, 0.5, -0.8])
+LIGHT, AMBIENT = 0.45, 0.6
+
+
+def canonical_look(scene: Scene) -> Look:
+    """One row of the canonical look."""
+    parts = len(scene.parts)
+    colors = np.array([COLORS[part.semantic] for part in scene.parts], np.float32)
+    return Look(
+        part_rgb=colors[None],
+        part_texture=np.full((1, parts), -1, np.int32),
+        texture_size_m=np.ones((1, parts), np.float32),
+        light_dir=LIGHT_DIR[None].astype(np.float32),
+        light_rgb=np.full((1, 3), LIGHT, np.float32),
+        ambient_rgb=np.full((1, 3), AMBIENT, np.float32),
+        camera_offset=np.zeros((1, 3), np.float32),
+        camera_rpy_rad=np.zeros((1, 3), np.float32),
+        focal_scale=np.ones(1, np.float32),
+    )
+
+
+class CanonicalLook:
+    """Always the same row."""
+
+    textures = None
+
+    def __init__(self, scene: Scene) -> None:
+        self._look = canonical_look(scene)
+
+    def sample(self, rng: np.random.Generator) -> tuple[Look, dict[str, Any]]:
+        """See `LookSampler.sample`; draws nothing."""
+        return self._look, {}

@@ -1,0 +1,178 @@
+"""A robot, read from its URDF: links to draw, joints to drive, the frame that carries the camera."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from simgym.errors import UserError
+
+from .quaternion import from_rpy, rotate
+from .scene import IDENTITY_QUAT, Body, Part, Semantic, Shape
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+class RobotError(UserError):
+    """A robot description that cannot be used."""
+
+
+@dataclass(frozen=True)
+class DifferentialDrive:
+    """Geometry of two driven wheels: from body velocity to wheel velocity."""
+
+    joints: tuple[str, str]  # left, right
+    wheel_radius_m: float
+    wheel_separation_m: float
+
+    def wheel_velocity(self, command: np.ndarray) -> np.ndarray:
+        """(n, 2) forward m/s and yaw rate rad/s -> (n, 2) left and right wheel rad/s."""
+        forward, turn = command[:, 0], command[:, 1] * self.wheel_separation_m / 2
+        return np.stack([forward - turn, forward + turn], axis=1) / self.wheel_radius_m
+
+
+@dataclass(frozen=True)
+class Robot:
+    """What the simulator needs to know of a robot beyond its URDF text."""
+
+    urdf: Path
+    links: tuple[Body, ...]  # in the order of the file; the first is the root
+    camera_link: int
+    drive: DifferentialDrive
+    radius_m: float  # of the circle around the root that holds every collision shape
+    height_m: float
+
+
+def load_robot(name_or_path: str) -> Robot:
+    """Read a shipped robot by name (``rover``) or any differential-drive URDF by path.
+
+    The URDF must have the joints ``left_wheel_joint`` and ``right_wheel_joint`` with cylindrical wheels and a link
+    ``camera_link`` (x forward, z up), and its root must lie on the floor. Raises RobotError where it does not.
+    """
+    path = Path(name_or_path) if name_or_path.endswith(".urdf") else ASSETS / f"{name_or_path}.urdf"
+    if not path.is_file():
+        shipped = ", ".join(sorted(p.stem for p in ASSETS.glob("*.urdf")))
+        raise RobotError(f"no robot {name_or_path!r}: give a .urdf file that exists, or one of: {shipped}")
+    try:
+        root = ET.parse(path).getroot()
+    except ET.ParseError as error:
+        raise RobotError(f"{path} is not well-formed XML: {error}") from error
+    links = root.findall("link")
+    bodies = tuple(_link_body(link, path) for link in links)
+    names = [body.name for body in bodies]
+    if "camera_link" not in names:
+        raise RobotError(f"{path} has no link 'camera_link' (x forward, z up) to carry the camera")
+    frames = _frames_at_rest(root, names)
+    radius, height = _extent(links, frames, path)
+    return Robot(path, bodies, names.index("camera_link"), _drive(root, links, frames, path), radius, height)
+
+
+def _floats(text: str | None, default: tuple[float, ...]) -> tuple[float, ...]:
+    return default if text is None else tuple(float(value) for value in text.split())
+
+
+def _origin(element: ET.Element) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The <origin> of an element as position and rpy."""
+    origin = element.find("origin")
+    if origin is None:
+        return (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
+    return _floats(origin.get("xyz"), (0.0, 0.0, 0.0)), _floats(origin.get("rpy"), (0.0, 0.0, 0.0))
+
+
+def _part(visual: ET.Element, path: Path) -> Part:
+    """A <visual> or <collision> as a part."""
+    pos, rpy = _origin(visual)
+    geometry = visual.find("geometry")
+    shape = None if geometry is None else next(iter(geometry), None)
+    if shape is None:
+        raise RobotError(f"{path}: a <{visual.tag}> has no geometry")
+    quat = from_rpy(rpy) if any(rpy) else IDENTITY_QUAT
+    kind, size, mesh = _shape(shape, path)
+    return Part(kind, Semantic.ROBOT, size, pos, quat, mesh=mesh)  # type: ignore[arg-type]
+
+
+def _shape(shape: ET.Element, path: Path) -> tuple[Shape, tuple[float, float, float], Path | None]:
+    try:
+        if shape.tag == "box":
+            x, y, z = _floats(shape.attrib["size"], ())
+            return Shape.BOX, (x / 2, y / 2, z / 2), None
+        if shape.tag == "cylinder":
+            return Shape.CYLINDER, (float(shape.attrib["radius"]), float(shape.attrib["length"]) / 2, 0.0), None
+        if shape.tag == "sphere":
+            return Shape.SPHERE, (float(shape.attrib["radius"]), 0.0, 0.0), None
+        if shape.tag == "mesh":
+            scale = _floats(shape.get("scale"), (1.0, 1.0, 1.0))
+            return Shape.MESH, scale, path.parent / shape.attrib["filename"]  # type: ignore[return-value]
+    except (KeyError, ValueError) as error:
+        raise RobotError(f"{path}: a <{shape.tag}> lacks a number or has a wrong one ({error})") from error
+    raise RobotError(f"{path}: unknown geometry <{shape.tag}>; use box, cylinder, sphere or mesh")
+
+
+def _link_body(link: ET.Element, path: Path) -> Body:
+    return Body(link.attrib["name"], tuple(_part(visual, path) for visual in link.findall("visual")))
+
+
+def _frames_at_rest(root: ET.Element, names: list[str]) -> dict[str, np.ndarray]:
+    """Positions of the links' frames in the root's frame at zero joint angles (rotations of frames are not needed)."""
+    parent_of = {}
+    for joint in root.findall("joint"):
+        child, parent = joint.find("child"), joint.find("parent")
+        if child is None or parent is None:
+            raise RobotError(f"joint {joint.get('name')!r} lacks a <parent> or a <child>")
+        parent_of[child.attrib["link"]] = (parent.attrib["link"], np.array(_origin(joint)[0]))
+    frames: dict[str, np.ndarray] = {}
+    for name in names:
+        position, link = np.zeros(3), name
+        while link in parent_of:
+            link, offset = parent_of[link]
+            position = position + offset
+        frames[name] = position
+    return frames
+
+
+def _extent(links: list[ET.Element], frames: dict[str, np.ndarray], path: Path) -> tuple[float, float]:
+    """Radius and height of the collision shapes about the root's z axis."""
+    radius = height = 0.0
+    for link in links:
+        for collision in link.findall("collision"):
+            reach, rise = _reach(_part(collision, path), frames[link.attrib["name"]])
+            radius, height = max(radius, reach), max(height, rise)
+    return radius, height
+
+
+def _reach(part: Part, frame: np.ndarray) -> tuple[float, float]:
+    """How far a part reaches from the z axis, and how high, its link's frame being at ``frame``."""
+    center = frame + np.array(part.pos)
+    round_in_plan = part.shape == Shape.SPHERE or (part.shape == Shape.CYLINDER and part.quat == IDENTITY_QUAT)
+    if round_in_plan:
+        rise = part.size[0] if part.shape == Shape.SPHERE else part.size[1]
+        return float(np.hypot(center[0], center[1])) + part.size[0], float(center[2]) + rise
+    half = np.array(part.size) if part.shape == Shape.BOX else np.array([part.size[0], part.size[0], part.size[1]])
+    signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+    corners = center + rotate(np.array(part.quat), signs * half)  # (8, 3)
+    return float(np.hypot(corners[:, 0], corners[:, 1]).max()), float(corners[:, 2].max())
+
+
+def _drive(
+    root: ET.Element, links: list[ET.Element], frames: dict[str, np.ndarray], path: Path
+) -> DifferentialDrive:
+    """Wheel radius and separation from the wheels' collision cylinders."""
+    by_name = {link.attrib["name"]: link for link in links}
+    joints = {joint.attrib["name"]: joint for joint in root.findall("joint")}
+    names = ("left_wheel_joint", "right_wheel_joint")
+    radii, sides = [], []
+    for name in names:
+        child = joints[name].find("child") if name in joints else None
+        if child is None:
+            raise RobotError(f"{path} has no joint {name!r}; a differential drive needs {names[0]} and {names[1]}")
+        link = child.attrib["link"]
+        collision = by_name[link].find("collision")
+        part = None if collision is None else _part(collision, path)
+        if part is None or part.shape not in (Shape.CYLINDER, Shape.SPHERE):
+            raise RobotError(f"{path}: the wheel {link!r} needs a cylinder or a sphere as its collision shape")
+        radii.append(part.size[0])
+        sides.append(frames[link][1])
+    return DifferentialDrive(names, float(np.mean(radii)), float(abs(sides[0] - sides[1])))

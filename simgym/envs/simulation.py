@@ -1,0 +1,139 @@
+"""The batch of worlds behind every environment: task + engine + renderer + randomization, with no Gymnasium API.
+
+`simgym.envs.env`, `simgym.envs.vector` and `simgym.policies.vec_env` are thin adapters over it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from simgym.deploy.camera import Camera
+from simgym.errors import UsageError
+
+from .config import DomainConfig
+from .draw import Draw, Dynamics
+from .drive import CommandPath
+from .dynamics import sample_dynamics
+from .engines.mujoco import MujocoEngine
+from .looks import make_look
+from .renderers.raster import RasterRenderer
+from .robot import load_robot
+from .tasks.chair_nav.config import ChairNavConfig, ClutterRanges
+from .tasks.chair_nav.task import ChairNav, Outcome
+
+SPLITS = ("train", "test")
+MAX_EPISODE_SEED = 2**31
+
+
+@dataclass
+class Observation:
+    """What the robot senses. Views of buffers that the next step overwrites: copy what must stay."""
+
+    image: np.ndarray  # (n, H, W, 3) uint8
+    depth: np.ndarray  # (n, H, W) float32 metres, inf where nothing was hit
+    segmentation: np.ndarray  # (n, H, W, 2) int16 semantic class, body index
+    velocity: np.ndarray  # (n, 2) float32 m/s, rad/s
+
+
+class Simulation:
+    """``n`` worlds of one task in one domain, reset one by one by episode seeds."""
+
+    def __init__(
+        self, config: ChairNavConfig, domain: DomainConfig, num_worlds: int = 1, split: str = "train"
+    ) -> None:
+        """Compiles the scene. Raises UserError where the configuration is impossible."""
+        if split not in SPLITS:
+            raise UsageError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
+        self.num_worlds, self.split, self.domain = num_worlds, split, domain
+        randomization = domain.randomization
+        self.task = ChairNav(
+            config, load_robot(config.robot), randomization.clutter if randomization.enabled else ClutterRanges()
+        )
+        self.camera = Camera.from_yaml(config.camera) if config.camera else Camera.from_fov(80, 60, np.radians(69.0))
+        self._look = make_look(
+            domain.look if randomization.enabled else "canonical", self.task.scene, randomization.look
+        )
+        self.renderer = RasterRenderer(textures=self._look.textures)
+        self.renderer.load(self.task.scene, self.camera, num_worlds)
+        self.engine = MujocoEngine()
+        self.engine.load(self.task.scene, self.task.robot, num_worlds, self.task.control_dt_s)
+        self.task.allocate(num_worlds)
+        self._commands = CommandPath(num_worlds, self.task.control_dt_s)
+        self._noise = [np.random.default_rng(0) for _ in range(num_worlds)]
+        self._velocity_noise = np.zeros((num_worlds, 2))
+        self._velocity = np.zeros((num_worlds, 2), np.float32)
+        self.draws: list[dict[str, Any]] = [{} for _ in range(num_worlds)]  # what was drawn, for info["draw"]
+        self._all = np.arange(num_worlds)
+
+    def reset(self, worlds: np.ndarray, episode_seeds: np.ndarray) -> None:
+        """Start the episode of seed ``episode_seeds[i]`` in world ``worlds[i]``; an episode depends on it alone."""
+        for world, seed in zip(worlds, episode_seeds, strict=True):
+            draw = self._draw(int(world), int(seed))
+            row = np.array([world])
+            self.engine.apply(row, draw.layout, draw.dynamics)
+            self.renderer.apply(row, draw.layout, draw.look)
+            self._commands.apply(row, draw.dynamics)
+            self._velocity_noise[world] = draw.dynamics.velocity_noise[0]
+        self._render(worlds)
+        self._sense(worlds)
+
+    def _draw(self, world: int, seed: int) -> Draw:
+        """Draw layout, look and dynamics from separate streams, so that switching one off leaves the others alone."""
+        layout_rng, look_rng, dynamics_rng, self._noise[world] = (
+            np.random.default_rng([seed, stream]) for stream in range(4)
+        )
+        layout, episode = self.task.sample(layout_rng, self.split, seed)
+        self.task.begin(world, layout, episode)
+        look, look_facts = self._look.sample(look_rng)
+        dynamics, dynamics_facts = Dynamics.nominal(1), {}
+        if self.domain.randomization.enabled:
+            dynamics, dynamics_facts = sample_dynamics(dynamics_rng, self.domain.randomization.dynamics)
+        self.draws[world] = {
+            "episode_seed": seed,
+            "split": self.split,
+            "layout": episode.facts,
+            "look": look_facts,
+            "dynamics": dynamics_facts,
+        }
+        return Draw(layout, look, dynamics)
+
+    def step(self, action: np.ndarray) -> Outcome:
+        """Advance every world by one control step with (n, 2) actions in [-1, 1]."""
+        command = self._commands.send(self.task.command(action))
+        self.engine.step(self.task.robot.drive.wheel_velocity(command))
+        self._render(self._all)
+        self._sense(self._all)
+        return self.task.advance(self.engine.state, self._frames.segmentation)
+
+    def _render(self, worlds: np.ndarray) -> None:
+        state = self.engine.state
+        self._frames = self.renderer.render(state.link_pos, state.link_quat)
+
+    def _sense(self, worlds: np.ndarray) -> None:
+        self._velocity[worlds] = self.engine.state.velocity[worlds]
+        for world in worlds:
+            noise = self._velocity_noise[world]
+            if noise.any():
+                self._velocity[world] += self._noise[world].normal(0.0, noise)
+
+    def observe(self) -> Observation:
+        """What every robot senses now."""
+        frames = self._frames
+        return Observation(frames.rgb, frames.depth, frames.segmentation, self._velocity)
+
+    def expert_action(self) -> np.ndarray:
+        """(n, 2) float32 actions of the task's privileged planner."""
+        return self.task.expert_action(self.engine.state)
+
+    def close(self) -> None:
+        """Release engine and renderer; may be called twice."""
+        self.engine.close()
+        self.renderer.close()
+
+
+def draw_episode_seed(rng: np.random.Generator, split: str) -> int:
+    """An episode seed of a split: `train` draws the even ones, `test` the odd ones, so that they share none."""
+    return 2 * int(rng.integers(MAX_EPISODE_SEED // 2)) + SPLITS.index(split)

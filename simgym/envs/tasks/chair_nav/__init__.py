@@ -1,0 +1,1 @@
+"""ChairNav: drive to a chair in a furnished room."""

@@ -1,0 +1,53 @@
+"""What can be configured of ChairNav. Plain data: knows nothing of Hydra, engines or renderers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simgym.config.option import option, span
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutConfig:
+    """Ranges of one drawn room; each is (lowest, highest), both included."""
+
+    room_side_m: tuple[float, float] = span((4.0, 9.0), "sides of the room", unit="m", low=2.0, high=9.5)
+    chairs: tuple[int, int] = span((1, 3), "chairs in a room", low=1, high=8)
+    obstacles: tuple[int, int] = span((0, 8), "tables, cabinets, boxes, bins and plants in a room", low=0, high=15)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClutterRanges:
+    """What else may stand and hang in a drawn room, each (lowest, highest), both included."""
+
+    furniture: tuple[int, int] = span((0, 0), "shelves, sofas, lamps, small things on the floor", low=0, high=12)
+    wall_items: tuple[int, int] = span((0, 0), "doors, windows, posters", low=0, high=12)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardConfig:
+    """Weights of the reward terms; the reward is their weighted sum."""
+
+    progress: float = option(2.0, "a metre of geodesic distance gained", unit="1/m")
+    success: float = option(5.0, "reaching a chair, once")
+    collision: float = option(-3.0, "each control step with a collision")
+    time: float = option(-0.01, "each control step")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChairNavConfig:
+    """Drive to a chair: the robot and its limits, what counts as success, the reward and the rooms."""
+
+    name: str = option("ChairNav", "the task")
+    robot: str = option("rover", "a robot that ships with simgym, or the path of a differential-drive URDF")
+    camera: str | None = option(None, "a ROS camera_info YAML; the default is 80x60 pixels, 69 degrees wide")
+    max_speed_m_s: float = option(0.5, "highest forward speed", unit="m/s", low=0.01)
+    max_yaw_rate_rad_s: float = option(1.5, "highest yaw rate", unit="rad/s", low=0.01)
+    control_rate_hz: float = option(5.0, "actions a second; a divisor of 20", unit="Hz", low=1.0, high=20.0)
+    time_limit_s: float = option(40.0, "an episode is truncated after this", unit="s", low=1.0)
+    success_distance_m: float = option(1.0, "from the base's centre to a chair's centre", unit="m", low=0.5)
+    success_bearing_deg: float = option(30.0, "the chair lies at most so far off straight ahead", unit="deg", low=1.0)
+    visible_share: float = option(0.005, "share of the pixels that must show that chair", low=0.0, high=1.0)
+    collision: str = option("end", "what a collision does to the episode", choices=("end", "cost"))
+    reward: RewardConfig = option(RewardConfig, "weights of the reward terms")
+    layout: LayoutConfig = option(LayoutConfig, "what rooms are drawn")

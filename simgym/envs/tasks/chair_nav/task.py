@@ -1,0 +1,175 @@
+"""ChairNav: drive to a chair. Batched arithmetic over worlds; knows no engine and no renderer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numba
+import numpy as np
+
+from simgym.config.option import check
+from simgym.errors import UsageError
+
+from ... import geodesic
+from ...draw import Layout
+from ...engines import RobotState
+from ...quaternion import wrap_angle, yaw
+from ...robot import Robot
+from ...scene import Scene
+from .config import ChairNavConfig, ClutterRanges, RewardConfig
+from .expert import expert_command
+from .layout import MAX_PATH_CELLS, Episode, LayoutSampler, build_bodies
+
+
+@dataclass
+class Outcome:
+    """What one control step brought, one row a world."""
+
+    reward: np.ndarray  # (n,) float64
+    terms: dict[str, np.ndarray]  # unweighted reward terms, each (n,)
+    terminated: np.ndarray  # (n,) bool
+    truncated: np.ndarray  # (n,) bool
+
+
+@numba.njit(cache=True, parallel=False)
+def count_pixels(segmentation: np.ndarray, first_body: int, counts: np.ndarray) -> None:
+    """Count the pixels of bodies ``first_body ... first_body + C - 1`` in (n, H, W, 2) into ``counts`` (n, C)."""
+    counts[:] = 0
+    last = first_body + counts.shape[1]
+    for w in range(segmentation.shape[0]):
+        for i in range(segmentation.shape[1]):
+            for j in range(segmentation.shape[2]):
+                body = segmentation[w, i, j, 1]
+                if first_body <= body < last:
+                    counts[w, body - first_body] += 1
+
+
+class ChairNav:
+    """State and arithmetic of ``n`` episodes of ChairNav."""
+
+    name = "ChairNav"
+
+    def __init__(self, config: ChairNavConfig, robot: Robot, clutter: ClutterRanges) -> None:
+        """Raises UsageError where the configuration is impossible."""
+        check(config)
+        _check_rate(config)
+        self.config, self.robot = config, robot
+        self.scene = Scene(build_bodies(config.layout, clutter), robot.links, robot.camera_link)
+        self._sampler = LayoutSampler(self.scene, robot, config.layout, clutter, config.success_distance_m)
+        self._first_chair = self.scene.body_index("chair0")
+        self._path = np.zeros((MAX_PATH_CELLS, 2))
+
+    @property
+    def control_dt_s(self) -> float:
+        """Seconds of one control step."""
+        return 1.0 / self.config.control_rate_hz
+
+    @property
+    def max_steps(self) -> int:
+        """Control steps until truncation."""
+        return round(self.config.time_limit_s * self.config.control_rate_hz)
+
+    def allocate(self, n: int) -> None:
+        """Make room for ``n`` worlds."""
+        chairs = self.config.layout.chairs[1]
+        self.chairs = np.full((n, chairs, 2), np.inf)
+        self.field = np.full((n, geodesic.N, geodesic.N), np.inf)
+        self.blocked = np.zeros((n, geodesic.N, geodesic.N), bool)
+        self.facts: list[dict[str, Any]] = [{} for _ in range(n)]
+        self.distance_m, self.shortest_m, self.start_m, self.path_m = (np.zeros(n) for _ in range(4))
+        self.position = np.zeros((n, 2))
+        self.steps, self.collisions = np.zeros(n, int), np.zeros(n, int)
+        self.success = np.zeros(n, bool)
+        self._pixels = np.zeros((n, chairs), np.int64)
+        self._now = np.zeros(n)
+
+    def sample(self, rng: np.random.Generator, split: str, seed: int) -> tuple[Layout, Episode]:
+        """Draw one layout; see `LayoutSampler.sample`."""
+        return self._sampler.sample(rng, split, seed)
+
+    def begin(self, world: int, layout: Layout, episode: Episode) -> None:
+        """Start an episode in ``world``."""
+        self.chairs[world], self.field[world], self.blocked[world] = episode.chairs, episode.field, episode.blocked
+        self.facts[world] = episode.facts
+        self.position[world] = layout.robot_pose[0, :2]
+        self.distance_m[world] = geodesic.distance_at(episode.field, *layout.robot_pose[0, :2])
+        self.start_m[world] = self.distance_m[world]
+        self.shortest_m[world] = episode.shortest_m
+        self.path_m[world] = self.steps[world] = self.collisions[world] = 0
+        self.success[world] = False
+
+    def command(self, action: np.ndarray) -> np.ndarray:
+        """(n, 2) actions in [-1, 1] -> (n, 2) forward speed 0..max m/s and yaw rate rad/s."""
+        limits = (self.config.max_speed_m_s, self.config.max_yaw_rate_rad_s)
+        clipped = np.clip(action, -1, 1)
+        return np.stack([(clipped[:, 0] + 1) / 2 * limits[0], clipped[:, 1] * limits[1]], axis=1)
+
+    def action(self, command: np.ndarray) -> np.ndarray:
+        """The inverse of `command`."""
+        limits = (self.config.max_speed_m_s, self.config.max_yaw_rate_rad_s)
+        return np.stack([command[:, 0] / limits[0] * 2 - 1, command[:, 1] / limits[1]], axis=1).astype(np.float32)
+
+    def expert_action(self, state: RobotState) -> np.ndarray:
+        """(n, 2) float32 actions of the scripted planner, which knows the floor plan."""
+        poses = np.column_stack([state.link_pos[:, 0, :2], yaw(state.link_quat[:, 0])])
+        limits = (self.config.max_speed_m_s, self.config.max_yaw_rate_rad_s)
+        commands = [
+            expert_command(self.field[w], self.blocked[w], self.chairs[w], poses[w], *limits, self._path)
+            for w in range(len(poses))
+        ]
+        return self.action(np.array(commands))
+
+    def advance(self, state: RobotState, segmentation: np.ndarray) -> Outcome:
+        """Judge one control step from the robot's state and what its camera sees (n, H, W, 2)."""
+        self.steps += 1
+        self.collisions += state.collision
+        position = state.link_pos[:, 0, :2]
+        self.path_m += np.hypot(*(position - self.position).T)
+        self.position[:] = position
+        geodesic.distances_at(self.field, position, self.distance_m, self._now)
+        progress = self.distance_m - self._now
+        self.distance_m[:] = self._now
+        self.success[:] = self._reached(state, segmentation) & (self.collisions == 0)
+        terms = {
+            "progress": progress,
+            "success": self.success.astype(float),
+            "collision": state.collision.astype(float),
+            "time": np.ones_like(progress),
+        }
+        weights = self.config.reward
+        reward = sum(getattr(weights, term.name) * terms[term.name] for term in fields(RewardConfig))
+        ends = state.collision if self.config.collision == "end" else np.zeros_like(state.collision)
+        terminated = self.success | ends
+        return Outcome(np.asarray(reward), terms, terminated, ~terminated & (self.steps >= self.max_steps))
+
+    def _reached(self, state: RobotState, segmentation: np.ndarray) -> np.ndarray:
+        """(n,) bool: near a chair, facing it, and it is in the picture."""
+        count_pixels(segmentation, self._first_chair, self._pixels)
+        offset = self.chairs - self.position[:, None]  # (n, C, 2), inf for slots not used
+        near = np.hypot(offset[..., 0], offset[..., 1]) <= self.config.success_distance_m
+        offset = np.where(np.isfinite(offset), offset, 1.0)
+        bearing = wrap_angle(np.arctan2(offset[..., 1], offset[..., 0]) - yaw(state.link_quat[:, 0])[:, None])
+        facing = np.abs(bearing) <= math.radians(self.config.success_bearing_deg)
+        visible = self._pixels >= self.config.visible_share * segmentation[0, ..., 0].size
+        return (near & facing & visible).any(axis=1)
+
+    def info(self) -> dict[str, np.ndarray]:
+        """Measures of every running episode, as in Habitat (Anderson et al. 2018, Savva et al. 2019), each (n,)."""
+        success = self.success.astype(float)
+        efficiency = self.shortest_m / np.maximum(np.maximum(self.path_m, self.shortest_m), 1e-9)
+        progress = np.clip(1 - self.distance_m / np.maximum(self.start_m, 1e-9), 0, 1)
+        return {
+            "is_success": self.success.copy(),
+            "spl": success * efficiency,
+            "soft_spl": progress * efficiency,
+            "distance_to_goal": self.distance_m.copy(),
+            "collisions": self.collisions.copy(),
+        }
+
+
+def _check_rate(config: ChairNavConfig) -> None:
+    """Engines look for contacts 20 times a second, so a control step holds a whole number of looks."""
+    if 20 % config.control_rate_hz:
+        raise UsageError(f"env.control_rate_hz={config.control_rate_hz}: expected a divisor of 20 Hz, such as 5 or 10")

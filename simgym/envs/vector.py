@@ -1,0 +1,114 @@
+"""ChairNav as a `gymnasium.vector.VectorEnv`: the batch itself, in one process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from .config import DomainConfig
+from .env import SENSORS, ChairNavEnv, resolve_domain
+from .simulation import Simulation, draw_episode_seed
+from .spaces import action_space, check_action, observation_space, view
+from .tasks.chair_nav.config import ChairNavConfig
+
+
+class ChairNavVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]):
+    """``num_envs`` worlds of `ChairNavEnv`, reset in the step that ends them (autoreset SAME_STEP).
+
+    World ``i`` of a batch seeded with ``s`` lives through the same episodes, bit for bit, as a single environment
+    seeded with ``s + i``. Ended episodes leave ``final_obs`` and ``final_info`` in the info.
+    """
+
+    metadata = ChairNavEnv.metadata | {"autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        domain: str | DomainConfig = "sim",
+        config: ChairNavConfig | None = None,
+        split: str = "train",
+        observations: tuple[str, ...] = SENSORS,
+        render_mode: str | None = None,
+    ) -> None:
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self.simulation = Simulation(config or ChairNavConfig(), resolve_domain(domain), num_envs, split)
+        self._sensors = tuple(observations)
+        self.single_observation_space = observation_space(self.simulation, self._sensors)
+        self.single_action_space = action_space()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._generators = [seeding.np_random(None)[0] for _ in range(num_envs)]
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Start every world, or those of ``options={"reset_mask": (n,) bool}``."""
+        mask = np.ones(self.num_envs, bool)
+        if options and "reset_mask" in options:
+            mask = np.asarray(options["reset_mask"], bool)
+            if mask.shape != (self.num_envs,):
+                raise ValueError(f"reset_mask has shape {mask.shape}, expected {(self.num_envs,)}")
+        self._seed(seed, mask)
+        self._start(np.flatnonzero(mask))
+        return self._observe(), self._infos(mask)
+
+    def _seed(self, seed: int | list[int | None] | None, mask: np.ndarray) -> None:
+        seeds = [None] * self.num_envs if seed is None else seed
+        if isinstance(seeds, int):
+            seeds = [seeds + i for i in range(self.num_envs)]
+        for world, value in enumerate(seeds):
+            if value is not None and mask[world]:
+                self._generators[world] = seeding.np_random(value)[0]
+
+    def _start(self, worlds: np.ndarray) -> None:
+        seeds = [draw_episode_seed(self._generators[world], self.simulation.split) for world in worlds]
+        self.simulation.reset(worlds, np.array(seeds))
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Act in every world; ended worlds restart at once."""
+        outcome = self.simulation.step(check_action(actions, (self.num_envs, 2)))
+        everywhere = np.ones(self.num_envs, bool)
+        done = outcome.terminated | outcome.truncated
+        infos = self._infos(everywhere)
+        infos["reward_terms"], infos["_reward_terms"] = dict(outcome.terms), everywhere
+        if done.any():
+            infos = self._restart(done, infos)
+        return self._observe(), outcome.reward.copy(), outcome.terminated, outcome.truncated, infos
+
+    def _restart(self, done: np.ndarray, final_info: dict[str, Any]) -> dict[str, Any]:
+        worlds = np.flatnonzero(done)
+        final_obs = np.full(self.num_envs, None, object)
+        for world in worlds:
+            final_obs[world] = view(self.simulation.observe(), self._sensors, world)
+        self._start(worlds)
+        infos = self._infos(np.ones(self.num_envs, bool))
+        final_info = {name: done if name.startswith("_") else value for name, value in final_info.items()}
+        return infos | {"final_obs": final_obs, "_final_obs": done, "final_info": final_info, "_final_info": done}
+
+    def _observe(self) -> dict[str, np.ndarray]:
+        return view(self.simulation.observe(), self._sensors, slice(None))
+
+    def _infos(self, mask: np.ndarray) -> dict[str, Any]:
+        infos: dict[str, Any] = dict(self.simulation.task.info())
+        draws = np.full(self.num_envs, None, object)
+        draws[:] = self.simulation.draws
+        infos["draw"] = draws
+        return infos | {f"_{name}": mask for name in infos}
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]
+        """The cameras' pictures (n, H, W, 3) or depths (n, H, W), as ``render_mode`` says."""
+        observation = self.simulation.observe()
+        if self.render_mode == "rgb_array":
+            return observation.image.copy()
+        return observation.depth.copy() if self.render_mode == "depth_array" else None
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Release the simulator; called by `close` once."""
+        self.simulation.close()
