@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
+
 
 class UserError(Exception):
     """Something outside the code is wrong: the message says what, what was expected and how to mend it."""
@@ -17,3 +19,13 @@ class UsageError(UserError):
 
 class BundleError(UserError):
     """A policy or goggles bundle is missing, corrupt, or made for something else."""
+
+
+def install_command(extra: str = "") -> str:
+    """The pip command that installs what an extra needs."""
+    suffix = f"[{extra}]" if extra else ""
+    try:
+        version("simgym")
+    except PackageNotFoundError:  # run from a source folder: pip must not look for the name on PyPI
+        return f"pip install -e '.{suffix}'"
+    return f"pip install 'simgym{suffix}'"

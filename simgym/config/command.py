@@ -11,13 +11,14 @@ Example::
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
-from ..errors import UsageError, UserError
+from ..errors import UsageError, UserError, install_command
 from .run_dir import default_out, to_yaml
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -102,7 +103,10 @@ def _guard(command: str, run: Callable[[], int]) -> int:
         package = (error.name or "").split(".")[0]
         if package in ("", "simgym"):
             raise  # a mistake of ours, not an incomplete installation
-        return _fail(command, f"needs the package {package!r}: pip install 'simgym[train]'")
+        return _fail(command, f"needs the package {package!r}: {install_command('train')}")
+    except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         return _fail(command, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
 
