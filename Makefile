@@ -1,0 +1,48 @@
+# make train and make test do everything from a fresh clone on; the rest is for development.
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.simgym-installed
+# The first Python that is new enough; 3.11 comes first because PyBullet has no wheels for later ones.
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: help setup train test lint type format wheel bench
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(STAMP) ## install everything into .venv
+
+# Installs again only when the requirements change.
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "simgym needs Python 3.11 or newer: apt install python3.11-venv, or make PYTHON=/path/to/python"; exit 1; }
+	test -x $(BIN)/pip || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e ".[train,dev]"
+	touch $@
+
+train: setup ## train a ChairNav policy
+	$(BIN)/python -m simgym.train env=ChairNav
+
+test: setup ## run the tests
+	$(BIN)/python -m pytest
+
+lint: setup ## check style and spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+type: setup ## check types
+	$(BIN)/mypy
+
+format: setup ## mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: setup ## build the packages and try out the wheel
+	rm -rf dist
+	$(BIN)/python -m build -o dist .
+	PYTHON=$(BIN)/python .ci/try-packages dist
+
+bench: setup ## measure speed
+	@for file in benchmarks/*.py; do \
+		case $$file in */_*) ;; *) echo "== $$file"; $(BIN)/python -m "benchmarks.$$(basename $$file .py)" || exit 1;; esac; done
