@@ -1,0 +1,302 @@
+"""Steering agreement: does a policy turn to the chair in real photographs? Needs no robot, only chair masks.
+
+Every photograph goes the way that a camera frame goes on the robot: resampled to the simulated camera, through the
+goggles if there are any, into the policy. It stands still and has just begun: velocity zero, a fresh frame stack.
+
+Only photographs whose largest chair lies clearly to one side are judged. The chair's place is the centroid of the
+largest connected region of the mask: unlike the middle of its bounding box, it hardly moves when one leg sticks out.
+Chance is 50 %.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from simgym.deploy import Calibration, CameraError, Goggles, Policy, Resampler, check_camera
+from simgym.deploy.files import atomic_path
+from simgym.errors import UserError
+
+from .metrics import wilson_interval
+
+CLEARLY_ASIDE = 0.15  # of the image's width, off the middle
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+SHEET_EXAMPLES, SHEET_COLUMNS = 40, 4
+SHEET_HEIGHT_PX = 120
+GREEN, RED, GREY, YELLOW, WHITE = (30, 160, 60), (210, 40, 40), (150, 150, 150), (255, 220, 0), (255, 255, 255)
+
+
+class PhotoError(UserError):
+    """A photograph or its mask is missing or cannot be read; it is named in the message."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the policy did on one photograph.
+
+    Args:
+        name: file name of the photograph.
+        photo: (H_photo, W_photo, 3) uint8 RGB.
+        seen: (H, W, 3) uint8 RGB, what the policy saw of it.
+        offset: of the largest chair from the middle, as a share of the width, right positive; None without a chair.
+        yaw_rate: commanded, in rad/s, left positive.
+    """
+
+    name: str
+    photo: np.ndarray
+    seen: np.ndarray
+    offset: float | None
+    yaw_rate: float
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the policy turns to the chair's side; None where no chair is clearly to one side."""
+        if self.offset is None or abs(self.offset) <= CLEARLY_ASIDE:
+            return None
+        return self.yaw_rate < 0 if self.offset > 0 else self.yaw_rate > 0
+
+
+class Viewer:
+    """The way of one photograph into the policy.
+
+    Args:
+        policy: the policy.
+        goggles: translates what the policy sees; None shows it the resampled photograph.
+        calibration: the camera that took the photographs; None assumes an ideal one.
+        horizontal_fov_rad: of the assumed camera.
+
+    Raises:
+        BundleError: the goggles were made for another camera than the policy.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        goggles: Goggles | None = None,
+        calibration: Calibration | None = None,
+        horizontal_fov_rad: float = math.radians(57),
+    ) -> None:
+        if goggles is not None:
+            check_camera(goggles.contract, policy.contract.camera)
+        self._policy = policy
+        self._goggles = goggles
+        self._calibration = calibration
+        self._fov_rad = horizontal_fov_rad
+        self._resamplers: dict[tuple[int, int], Resampler] = {}  # by the photograph's width and height
+
+    def __call__(self, photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Show the policy one photograph.
+
+        Args:
+            photo: (H_photo, W_photo, 3) uint8 RGB.
+
+        Returns:
+            What the policy saw, (H, W, 3) uint8 RGB, and its command, (2,) float32 in m/s and rad/s.
+
+        Raises:
+            CameraError: the photograph has another size than the calibration.
+        """
+        seen = self._resampler(photo)(photo)
+        if self._goggles is not None:
+            seen = self._goggles.translate(seen[None])[0]
+        self._policy.reset()
+        return seen, self._policy.act(seen, np.zeros(2, np.float32))
+
+    def _resampler(self, photo: np.ndarray) -> Resampler:
+        size = (photo.shape[1], photo.shape[0])
+        if size not in self._resamplers:
+            calibration = self._calibration or Calibration.assumed(*size, self._fov_rad)
+            self._resamplers[size] = Resampler(calibration, self._policy.contract.camera)
+        return self._resamplers[size]
+
+
+def evaluate_photos(
+    policy: str | Path,
+    rgb: str | Path,
+    masks: str | Path,
+    out: str | Path,
+    goggles: str | Path | None = None,
+    calibration: Calibration | None = None,
+    horizontal_fov_rad: float = math.radians(57),
+) -> dict[str, Any]:
+    """Measure the steering agreement and write ``photos.json`` and the picture sheet ``photos.png``.
+
+    Args:
+        policy: a policy bundle.
+        rgb: folder of photographs.
+        masks: folder of masks with the photographs' stems and sizes; 255 is chair.
+        out: folder to write into.
+        goggles: a goggles bundle, or None.
+        calibration: of the camera that took the photographs; None assumes an ideal one.
+        horizontal_fov_rad: of the assumed camera; 57 degrees is a Kinect's.
+
+    Returns:
+        What ``photos.json`` holds: ``n`` photographs judged of ``photos``, ``agreement`` in 0..1 with its 95 % Wilson
+        interval ``ci95``, what it was measured on, and a row for every photograph.
+
+    Raises:
+        BundleError: a bundle is missing, corrupt or made for something else.
+        PhotoError: a photograph or a mask is missing or cannot be read, or none can be judged. A share of the
+            photographs that happened to be readable would be another measure, so none is skipped.
+    """
+    viewer = Viewer(Policy(policy), Goggles(goggles) if goggles else None, calibration, horizontal_fov_rad)
+    judgements = [judge(viewer, photo, mask) for photo, mask in find_pairs(Path(rgb), Path(masks))]
+    judged = [judgement for judgement in judgements if judgement.agrees is not None]
+    if not judged:
+        raise PhotoError(
+            f"none of the {len(judgements)} photographs in {rgb} has a chair more than {CLEARLY_ASIDE:.0%} of the "
+            "width off the middle: steering can only be judged where a chair lies to one side"
+        )
+    agreeing = sum(bool(judgement.agrees) for judgement in judged)
+    result = {
+        "policy": str(policy),
+        "goggles": str(goggles) if goggles else None,
+        "rgb": Path(rgb).resolve().name,
+        "photos": len(judgements),
+        "n": len(judged),
+        "agreement": agreeing / len(judged),
+        "ci95": list(wilson_interval(agreeing, len(judged))),
+        "horizontal_fov_deg": math.degrees(
+            calibration.camera.horizontal_fov_rad if calibration else horizontal_fov_rad
+        ),
+        "rows": [_row(judgement) for judgement in judgements],
+    }
+    with atomic_path(Path(out) / "photos.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    with atomic_path(Path(out) / "photos.png") as temporary:
+        cv2.imwrite(str(temporary), cv2.cvtColor(draw_sheet(judged), cv2.COLOR_RGB2BGR))
+    return result
+
+
+def judge(viewer: Viewer, photo_path: Path, mask_path: Path) -> Judgement:
+    """Read one photograph and its mask and show it to the policy.
+
+    Raises:
+        PhotoError: one of them cannot be read, or they do not fit each other or the calibration.
+    """
+    photo = cv2.cvtColor(_read(photo_path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)  # (H, W, 3)
+    mask = _read(mask_path, cv2.IMREAD_GRAYSCALE)  # (H, W)
+    if mask.shape != photo.shape[:2]:
+        raise PhotoError(
+            f"the mask {mask_path} is {mask.shape[1]}x{mask.shape[0]}, but its photograph is "
+            f"{photo.shape[1]}x{photo.shape[0]}: both must show the same"
+        )
+    try:
+        seen, command = viewer(photo)
+    except CameraError as error:
+        raise PhotoError(f"{photo_path}: {error}") from error
+    return Judgement(photo_path.name, photo, seen, chair_offset(mask), float(command[1]))
+
+
+def chair_offset(mask: np.ndarray) -> float | None:
+    """Where the largest chair is.
+
+    Args:
+        mask: (H, W) uint8, more than 127 is chair; separate chairs are separate regions.
+
+    Returns:
+        The centroid of the largest region, from the middle of the image, as a share of its width: -0.5 the left edge,
+        0.5 the right one. None without any chair.
+    """
+    chairs = (mask > 127).astype(np.uint8)
+    count, _, stats, centroids = cv2.connectedComponentsWithStats(chairs, connectivity=8)
+    if count < 2:  # the background alone
+        return None
+    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    return float((centroids[largest, 0] + 0.5) / mask.shape[1] - 0.5)
+
+
+def find_pairs(rgb: Path, masks: Path) -> list[tuple[Path, Path]]:
+    """Photographs and their masks, matched by stem, in the order of their names; masks may be left over.
+
+    Raises:
+        PhotoError: a folder is missing or holds no image, or a photograph has no mask.
+    """
+    photos, mask_of = _images(rgb), {path.stem: path for path in _images(masks)}
+    missing = [path.name for path in photos if path.stem not in mask_of]
+    if missing:
+        raise PhotoError(f"no mask in {masks} for {len(missing)} photographs of {rgb}, the first is {missing[0]}")
+    return [(path, mask_of[path.stem]) for path in photos]
+
+
+def draw_sheet(judgements: Sequence[Judgement]) -> np.ndarray:
+    """Some photographs beside what the policy saw and where it turned: green to the chair, red away from it.
+
+    Up to 40 examples, spread evenly, so that none is picked by hand.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    shown = min(SHEET_EXAMPLES, len(judgements))
+    chosen = [judgements[i] for i in np.linspace(0, len(judgements) - 1, shown).round().astype(int)]
+    cells = [_draw_cell(judgement) for judgement in chosen]
+    width = max(cell.shape[1] for cell in cells)
+    cells = [_pad(cell, width) for cell in cells]
+    cells += [np.full_like(cells[0], 255)] * (-len(cells) % SHEET_COLUMNS)
+    rows = [np.hstack(cells[i : i + SHEET_COLUMNS]) for i in range(0, len(cells), SHEET_COLUMNS)]
+    return np.vstack(rows)
+
+
+def _draw_cell(judgement: Judgement) -> np.ndarray:
+    photo = _to_height(judgement.photo, cv2.INTER_AREA)
+    if judgement.offset is not None:
+        x = round((judgement.offset + 0.5) * photo.shape[1])
+        cv2.line(photo, (x, 0), (x, SHEET_HEIGHT_PX // 8), YELLOW, 3)
+    return np.hstack([photo, _to_height(judgement.seen, cv2.INTER_NEAREST), _draw_arrow(judgement)])
+
+
+def _draw_arrow(judgement: Judgement) -> np.ndarray:
+    """Straight up is straight on; to the left or the right for a turn of 1 rad/s or more."""
+    panel = np.full((SHEET_HEIGHT_PX, SHEET_HEIGHT_PX, 3), 255, np.uint8)
+    angle = math.pi / 2 * float(np.clip(judgement.yaw_rate, -1, 1))  # left positive
+    foot = (SHEET_HEIGHT_PX // 2, SHEET_HEIGHT_PX * 3 // 4)
+    length = SHEET_HEIGHT_PX * 0.45
+    tip = (round(foot[0] - length * math.sin(angle)), round(foot[1] - length * math.cos(angle)))
+    colour = {True: GREEN, False: RED, None: GREY}[judgement.agrees]
+    cv2.arrowedLine(panel, foot, tip, colour, 4, cv2.LINE_AA, tipLength=0.3)
+    label = (4, SHEET_HEIGHT_PX - 6)
+    cv2.putText(panel, f"{judgement.yaw_rate:+.2f} rad/s", label, cv2.FONT_HERSHEY_SIMPLEX, 0.4, GREY, 1, cv2.LINE_AA)
+    return panel
+
+
+def _to_height(image: np.ndarray, interpolation: int) -> np.ndarray:
+    width = round(image.shape[1] * SHEET_HEIGHT_PX / image.shape[0])
+    return cv2.resize(image, (width, SHEET_HEIGHT_PX), interpolation=interpolation)
+
+
+def _pad(cell: np.ndarray, width: int) -> np.ndarray:
+    """White to the right, up to ``width``, and a gap around every cell."""
+    return cv2.copyMakeBorder(cell, 3, 3, 3, 12 + width - cell.shape[1], cv2.BORDER_CONSTANT, value=WHITE)
+
+
+def _row(judgement: Judgement) -> dict[str, Any]:
+    return {
+        "name": judgement.name,
+        "chair_offset": judgement.offset,
+        "yaw_rate_radps": judgement.yaw_rate,
+        "agrees": judgement.agrees,
+    }
+
+
+def _images(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise PhotoError(f"no folder {folder}: expected one of images ({', '.join(SUFFIXES)})")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise PhotoError(f"no images in {folder}: expected some of {', '.join(SUFFIXES)}")
+    return paths
+
+
+def _read(path: Path, flags: int) -> np.ndarray:
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    image = cv2.imdecode(data, flags) if data.size else None
+    if image is None:
+        raise PhotoError(f"{path} is not an image that can be read: repair it or take it out")
+    return image

@@ -1,0 +1,222 @@
+"""Steering agreement, on drawn photographs with red chairs and a policy that turns to whatever is red."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+from simgym.deploy import BundleError, Calibration, Camera, Contract, TensorSpec, policy_contract
+from simgym.policies.photos import GREEN, RED, PhotoError, chair_offset, evaluate_photos
+
+CAMERA = Camera.from_fov(16, 12, math.radians(69))
+ROOMS = Path(__file__).parents[3] / "shared/data/rooms"
+# Yaw rate = mean of red - mean of green, left half minus right half, in the newest frame.
+POLICY_GRAPH = """
+<ir_version: 10, opset_import: ["" : 18]>
+policy (uint8[N, 2, 12, 16, 3] image, float[N, 2] velocity) => (float[N, 2] command)
+<int64 newest = {1}, float[3] colour = {1, -1, 0}, int64[1] rows = {1}, int64[2] halves = {0, -1},
+ float[16, 2] sides = {0,1, 0,1, 0,1, 0,1, 0,1, 0,1, 0,1, 0,1, 0,-1, 0,-1, 0,-1, 0,-1, 0,-1, 0,-1, 0,-1, 0,-1},
+ float scale = {1000}>
+{
+    pixels = Cast<to = 1>(image)
+    frame = Gather<axis = 1>(pixels, newest)
+    redness = MatMul(frame, colour)
+    columns = ReduceMean<keepdims = 0>(redness, rows)
+    balance = MatMul(columns, sides)
+    turn = Div(balance, scale)
+    command = Add(turn, velocity)
+}
+"""
+# Goggles that mirror the image.
+GOGGLES_GRAPH = """
+<ir_version: 10, opset_import: ["" : 18]>
+goggles (uint8[N, 12, 16, 3] image) => (uint8[N, 12, 16, 3] translated)
+<int64[1] start = {-1}, int64[1] end = {-100}, int64[1] axis = {2}, int64[1] step = {-1}>
+{ translated = Slice(image, start, end, axis, step) }
+"""
+
+
+def save(path: Path, graph: str, contract: Contract) -> Path:
+    model = onnx.parser.parse_model(graph)
+    onnx.helper.set_model_props(model, {"simgym": contract.to_json()})
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    """Turns to the red side."""
+    contract = policy_contract("ChairNav", CAMERA, 2, (0.0, -1.5), (0.6, 1.5), 10.0, ("sim",), "Apache-2.0")
+    return save(tmp_path / "policy.onnx", POLICY_GRAPH, contract)
+
+
+@pytest.fixture
+def make_goggles(tmp_path: Path) -> Callable[[Camera], Path]:
+    """Goggles that mirror the image."""
+
+    def make(camera: Camera = CAMERA) -> Path:
+        image = TensorSpec("image", ("N", 12, 16, 3), "uint8", "sRGB")
+        translated = TensorSpec("translated", image.shape, "uint8", "sRGB")
+        contract = Contract("goggles", None, camera, 1, (image,), (translated,), 10.0, ("a", "b"), "Apache-2.0")
+        return save(tmp_path / "goggles.onnx", GOGGLES_GRAPH, contract)
+
+    return make
+
+
+def draw_room(chairs: list[tuple[int, int]], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A grey room, 160x120, with red chairs from column to column; returns the BGR photograph and the mask."""
+    photo = np.random.default_rng(seed).integers(90, 110, (120, 160, 3)).astype(np.uint8)
+    mask = np.zeros((120, 160), np.uint8)
+    for left, right in chairs:
+        photo[50:100, left:right] = (20, 20, 220)
+        mask[50:100, left:right] = 255
+    return photo, mask
+
+
+ROOM_CHAIRS = {
+    "left": [(5, 45)],
+    "right": [(110, 150)],
+    "middle": [(70, 95)],
+    "empty": [],
+    "two": [(20, 30), (100, 150)],
+    "far_left": [(0, 20)],
+}
+
+
+@pytest.fixture
+def rooms(tmp_path: Path) -> Path:
+    """Six photographs, four of them with the largest chair to one side."""
+    for name in ("rgb", "masks"):
+        (tmp_path / "rooms" / name).mkdir(parents=True)
+    for seed, (name, chairs) in enumerate(ROOM_CHAIRS.items()):
+        photo, mask = draw_room(chairs, seed)
+        cv2.imwrite(str(tmp_path / "rooms" / "rgb" / f"{name}.jpg"), photo)
+        cv2.imwrite(str(tmp_path / "rooms" / "masks" / f"{name}.png"), mask)
+    return tmp_path / "rooms"
+
+
+def colours(path: Path) -> set[tuple[int, ...]]:
+    """The colours of a picture, as RGB."""
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    return {tuple(colour[::-1].tolist()) for colour in np.unique(picture.reshape(-1, 3), axis=0)}
+
+
+def test_a_policy_that_turns_to_the_chairs(policy, rooms, tmp_path):
+    result = evaluate_photos(policy, rooms / "rgb", rooms / "masks", tmp_path / "out")
+    assert (result["photos"], result["n"], result["agreement"]) == (6, 4, 1.0)
+    assert result["ci95"] == pytest.approx([0.5101, 1.0], abs=1e-4)  # Wilson's interval for 4 of 4
+    rows = {row["name"]: row for row in result["rows"]}
+    assert rows["left.jpg"]["yaw_rate_radps"] > 0 > rows["right.jpg"]["yaw_rate_radps"]
+    assert rows["middle.jpg"]["agrees"] is None and rows["empty.jpg"]["chair_offset"] is None
+
+
+def test_what_is_written(policy, rooms, tmp_path):
+    result = evaluate_photos(policy, rooms / "rgb", rooms / "masks", tmp_path / "out")
+    assert json.loads((tmp_path / "out/photos.json").read_text()) == result
+    assert result["rgb"] == "rgb" and result["policy"] == str(policy) and result["goggles"] is None
+    assert colours(tmp_path / "out/photos.png") >= {GREEN}
+    assert RED not in colours(tmp_path / "out/photos.png")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["photos.json", "photos.png"]
+
+
+def test_goggles_are_worn(policy, make_goggles, rooms, tmp_path):
+    """Behind goggles that mirror, the policy turns away from every chair."""
+    result = evaluate_photos(policy, rooms / "rgb", rooms / "masks", tmp_path / "out", goggles=make_goggles())
+    assert result["agreement"] == 0.0
+    assert colours(tmp_path / "out/photos.png") >= {RED}
+
+
+def test_goggles_of_another_camera_are_refused(policy, make_goggles, rooms, tmp_path):
+    goggles = make_goggles(Camera.from_fov(16, 12, 1.0))
+    with pytest.raises(BundleError, match="another camera"):
+        evaluate_photos(policy, rooms / "rgb", rooms / "masks", tmp_path / "out", goggles=goggles)
+
+
+def test_a_calibration_is_used(policy, rooms, tmp_path):
+    calibration = Calibration(Camera.from_fov(160, 120, math.radians(75)), "plumb_bob", (-0.1, 0.0, 0.0, 0.0))
+    result = evaluate_photos(policy, rooms / "rgb", rooms / "masks", tmp_path / "out", calibration=calibration)
+    assert result["agreement"] == 1.0
+    assert result["horizontal_fov_deg"] == pytest.approx(75)
+    with pytest.raises(PhotoError, match=r"empty.jpg: expected a uint8 image of 320x240"):
+        evaluate_photos(
+            policy, rooms / "rgb", rooms / "masks", tmp_path / "o", calibration=Calibration.assumed(320, 240)
+        )
+
+
+class TestChairOffset:
+    def test_the_largest_of_several(self):
+        mask = np.zeros((10, 100), np.uint8)
+        mask[2:5, 0:10] = 255
+        mask[2:9, 80:90] = 255
+        assert chair_offset(mask) == pytest.approx(0.35)
+
+    def test_symmetric(self):
+        mask = np.zeros((10, 100), np.uint8)
+        mask[:, 40:60] = 255
+        assert chair_offset(mask) == pytest.approx(0)
+        mask = np.zeros((10, 100), np.uint8)
+        mask[:, 3:17] = 255
+        assert chair_offset(mask) == pytest.approx(-0.4)
+        assert chair_offset(mask[:, ::-1]) == pytest.approx(0.4)
+
+    def test_no_chair(self):
+        assert chair_offset(np.zeros((10, 100), np.uint8)) is None
+
+    def test_nothing_but_chair(self):
+        assert chair_offset(np.full((10, 100), 255, np.uint8)) == pytest.approx(0)
+
+
+class TestBadInput:
+    def refusal(self, policy: Path, rooms: Path, tmp_path: Path) -> str:
+        with pytest.raises(PhotoError) as caught:
+            evaluate_photos(policy, rooms / "rgb", rooms / "masks", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    @pytest.mark.parametrize("content", [b"", b"not a picture"])
+    def test_unreadable_photograph(self, policy, rooms, tmp_path, content):
+        (rooms / "rgb/left.jpg").write_bytes(content)
+        assert "left.jpg is not an image" in self.refusal(policy, rooms, tmp_path)
+
+    def test_unreadable_mask(self, policy, rooms, tmp_path):
+        (rooms / "masks/left.png").write_bytes(b"?")
+        assert "left.png is not an image" in self.refusal(policy, rooms, tmp_path)
+
+    def test_missing_mask(self, policy, rooms, tmp_path):
+        (rooms / "masks/left.png").unlink()
+        assert "the first is left.jpg" in self.refusal(policy, rooms, tmp_path)
+
+    def test_mask_of_another_size(self, policy, rooms, tmp_path):
+        cv2.imwrite(str(rooms / "masks/left.png"), np.zeros((60, 80), np.uint8))
+        assert "left.png is 80x60, but its photograph is 160x120" in self.refusal(policy, rooms, tmp_path)
+
+    def test_missing_folder(self, policy, rooms, tmp_path):
+        assert "no folder" in self.refusal(policy, rooms / "absent", tmp_path)
+
+    def test_no_images(self, policy, rooms, tmp_path):
+        for path in (rooms / "rgb").iterdir():
+            path.unlink()
+        assert "no images in" in self.refusal(policy, rooms, tmp_path)
+
+    def test_nothing_to_judge(self, policy, rooms, tmp_path):
+        for name in ("left", "right", "two", "far_left"):
+            (rooms / f"rgb/{name}.jpg").unlink()
+        assert "none of the 2 photographs" in self.refusal(policy, rooms, tmp_path)
+
+
+@pytest.mark.skipif(not ROOMS.is_dir(), reason="the photographs ../shared/data/rooms are not here")
+def test_real_photographs(policy, tmp_path):
+    """A policy that knows nothing of chairs: a real measurement runs through, and its interval holds chance."""
+    result = evaluate_photos(policy, ROOMS / "rgb", ROOMS / "chair_mask", tmp_path / "out")
+    assert (result["photos"], result["n"]) == (316, 223)
+    assert 0.3 < result["ci95"][0] < result["agreement"] < result["ci95"][1] < 0.7
