@@ -15,7 +15,8 @@ setup: $(STAMP) ## install everything into .venv
 
 # Installs again only when the requirements change.
 $(STAMP): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "simgym needs Python 3.11 or newer: apt install python3.11-venv, or make PYTHON=/path/to/python"; exit 1; }
+	@test -x $(BIN)/pip || test -n "$(PYTHON)" || { \
+		echo "simgym needs Python 3.11 or newer: apt install python3.11-venv, or make PYTHON=/path/to/python" >&2; exit 1; }
 	test -x $(BIN)/pip || "$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e ".[train,dev]"
 	touch $@

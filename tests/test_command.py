@@ -16,7 +16,7 @@ from simgym.config.command import run_command
 from simgym.config.compose import load_config
 from simgym.config.option import check, option, span
 from simgym.config.run_dir import start_run
-from simgym.config.schema import DomainConfig, EnvConfig
+from simgym.config.schema import ChairNavConfig, DomainConfig
 from simgym.errors import BundleError, UsageError, UserError
 
 
@@ -33,7 +33,7 @@ class ToyConfig:
     """A command with a required key, a group of each kind and a nested configuration."""
 
     policy: str = option(help="a policy bundle")
-    env: EnvConfig = option(EnvConfig, "the task")
+    env: ChairNavConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where")
     plain: ToyPlain = field(default_factory=ToyPlain)
     speed_mps: float = option(0.5, "top speed", unit="m/s", low=0.0, high=2.0)
@@ -82,9 +82,11 @@ def test_values_are_typed_and_frozen() -> None:
 
 
 def test_groups_are_chosen_and_overridden() -> None:
-    _, (config,) = run("policy=a", "domain=randomized", "env.robot=my.urdf", "domain.randomization.mass_scale=[1,1]")
+    _, (config,) = run(
+        "policy=a", "domain=randomized", "env.robot=my.urdf", "domain.randomization.dynamics.mass_scale=[1,1]"
+    )
     assert config.domain.name == "randomized" and config.domain.randomization.enabled
-    assert config.domain.randomization.mass_scale == (1.0, 1.0)
+    assert config.domain.randomization.dynamics.mass_scale == (1.0, 1.0)
     assert config.env.robot == "my.urdf"
 
 
@@ -237,12 +239,12 @@ def test_the_configuration_can_be_printed(capsys) -> None:
 
 def test_a_folder_adds_options_to_a_group(tmp_path: Path) -> None:
     (tmp_path / "mine" / "domain").mkdir(parents=True)
-    lines = "defaults: [randomized]\nname: dim\nrandomization:\n  mass_scale: [1.0, 3.0]\n"
+    lines = "defaults: [randomized]\nname: dim\nrandomization:\n  dynamics:\n    mass_scale: [1.0, 3.0]\n"
     (tmp_path / "mine" / "domain" / "dim.yaml").write_text(lines)
     code, (config,) = run("policy=a", "--config-dir", "mine", "domain=dim")
     assert code == 0
     assert (config.domain.name, config.domain.look) == ("dim", "randomized")
-    assert config.domain.randomization.mass_scale == (1.0, 3.0)
+    assert config.domain.randomization.dynamics.mass_scale == (1.0, 3.0)
 
 
 def test_a_wrong_key_in_such_a_folder_is_one_line(tmp_path: Path, capsys) -> None:
@@ -277,7 +279,7 @@ def test_a_corrupt_run_configuration_is_one_line(text: str) -> None:
 
 def test_a_configuration_made_in_python_is_checked_too() -> None:
     with pytest.raises(UsageError, match="env.collision=explode: choose from end, cost"):
-        check(ToyConfig(policy="a", env=EnvConfig(collision="explode")))
+        check(ToyConfig(policy="a", env=ChairNavConfig(collision="explode")))
 
 
 def test_hydra_is_not_needed_to_say_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -1,6 +1,7 @@
 """Every command's configuration, and the groups (`env=`, `domain=`, `algo=`) that they choose from.
 
-Plain frozen dataclasses that know nothing of Hydra; each field carries its meaning, unit and bounds (`option`, `span`).
+Plain frozen dataclasses that know nothing of Hydra; each field carries its meaning, unit and bounds (`option`).
+Those of tasks and domains stand beside what they configure, in `simgym.envs`.
 """
 
 from __future__ import annotations
@@ -8,50 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .option import option, span
+from simgym.envs.config import DOMAINS, DomainConfig
+from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 
-
-@dataclass(frozen=True, kw_only=True)
-class RewardConfig:
-    """Weights of the reward terms; the sum over terms is the reward of a step."""
-
-    progress: float = option(2.0, "a metre of shortest path gained", unit="1/m")
-    success: float = option(5.0, "reaching the goal, once", low=0.0)
-    collision: float = option(-3.0, "touching anything but the floor", high=0.0)
-    time: float = option(-0.01, "every step", high=0.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnvConfig:
-    """A task: what the robot must do."""
-
-    name: str = option("ChairNav", "the task")
-    robot: str = option("rover", "a robot that ships with simgym, or the path of a URDF")
-    camera: str | None = option(None, "a ROS camera_info YAML; the default is 80x60 pixels, 69 degrees wide")
-    collision: str = option("end", "what a collision does to the episode", choices=("end", "cost"))
-    reward: RewardConfig = option(RewardConfig, "weights of the reward terms")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RandomizationConfig:
-    """What a draw may change, each as a range around the nominal value. `enabled=false` is exactly nominal."""
-
-    enabled: bool = option(False, "one switch for all of it")
-    mass_scale: tuple[float, float] = span((0.9, 1.1), "mass of the robot: *U(low, high)", low=0.1)
-    wheel_friction_scale: tuple[float, float] = span((0.8, 1.2), "wheel friction: *U(low, high)", low=0.1)
-    actuator_gain_scale: tuple[float, float] = span((0.9, 1.1), "actuator gain: *U(low, high)", low=0.1)
-    actuator_lag_s: tuple[float, float] = span((0.0, 0.1), "first-order lag of commands", unit="s", low=0.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DomainConfig:
-    """Engine, renderer, look and camera flaws, by name."""
-
-    name: str = option("sim", "the domain")
-    engine: str = option("mujoco", "the physics", choices=("mujoco",))
-    renderer: str = option("raster", "what draws the pixels", choices=("raster",))
-    look: str = option("canonical", "how the world appears", choices=("canonical", "randomized"))
-    randomization: RandomizationConfig = option(RandomizationConfig, "what a draw may change")
+from .option import option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +35,8 @@ class PPOConfig:
 # Group -> name of an option -> its values. A field of a schema that is called like a group selects one of its options;
 # of that field's default only the name counts.
 GROUPS: dict[str, dict[str, Any]] = {
-    "env": {"ChairNav": EnvConfig()},
-    "domain": {
-        "sim": DomainConfig(),
-        "randomized": DomainConfig(
-            name="randomized", look="randomized", randomization=RandomizationConfig(enabled=True)
-        ),
-    },
+    "env": {"ChairNav": ChairNavConfig()},
+    "domain": dict(DOMAINS),
     "algo": {"ppo": PPOConfig()},
 }
 
@@ -95,7 +51,7 @@ DEVICE = "where networks run; auto takes the GPU if there is one"
 class TrainConfig:
     """Training of a policy."""
 
-    env: EnvConfig = option(EnvConfig, "the task")
+    env: ChairNavConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it trains")
     algo: PPOConfig = option(PPOConfig, "the learner")
     total_steps: int = option(500_000, "steps over all worlds", low=1)
@@ -115,7 +71,7 @@ class EvaluateConfig:
 
     policy: str = option(help=POLICY)
     goggles: str | None = option(None, GOGGLES)
-    env: EnvConfig = option(EnvConfig, "the task")
+    env: ChairNavConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it is measured")
     episodes: int = option(100, "episodes", low=1)
     num_envs: int = option(16, "worlds that are stepped together", low=1)
@@ -133,7 +89,7 @@ class PhotosConfig:
     rgb: str = option(help="folder of photographs")
     masks: str = option(help="folder of chair masks, one a photograph, of the same name")
     goggles: str | None = option(None, GOGGLES)
-    env: EnvConfig = option(EnvConfig, "the task")
+    env: ChairNavConfig = option(ChairNavConfig, "the task")
     camera: str | None = option(None, "camera_info YAML of the camera that took them; the default assumes 57 degrees")
     out: str | None = option(None, OUT)
 
@@ -142,7 +98,7 @@ class PhotosConfig:
 class PreviewConfig:
     """A picture grid of draws."""
 
-    env: EnvConfig = option(EnvConfig, "the task")
+    env: ChairNavConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it is drawn")
     split: str = option("train", "which layouts are drawn", choices=("train", "test"))
     rows: int = option(4, "rows of the grid", low=1, high=32)
