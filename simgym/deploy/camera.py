@@ -273,8 +273,9 @@ class Resampler:
         pixels = centres if self._samples == 1 else _lookup(calibration, camera, self._samples)[0]
         self.coverage = float(self.seen.mean())
         # Clipping the lookup to the image is what repeats its edge outwards.
-        self._map_x = np.clip(pixels[..., 0], 0, real.width - 1).astype(np.float32)  # (S*H, S*W)
-        self._map_y = np.clip(pixels[..., 1], 0, real.height - 1).astype(np.float32)  # (S*H, S*W)
+        x = np.clip(pixels[..., 0], 0, real.width - 1).astype(np.float32)  # (S*H, S*W)
+        y = np.clip(pixels[..., 1], 0, real.height - 1).astype(np.float32)  # (S*H, S*W)
+        self._map1, self._map2 = cv2.convertMaps(x, y, cv2.CV_16SC2)  # in 1/32 px: twice as fast as floats
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Resample one image.
@@ -294,7 +295,7 @@ class Resampler:
                 f"expected a uint8 image of {real.width}x{real.height} as in the calibration, got {image.dtype} "
                 f"of shape {image.shape}: calibrate at the size that the camera publishes"
             )
-        sampled = cv2.remap(image, self._map_x, self._map_y, cv2.INTER_LINEAR)
+        sampled = cv2.remap(image, self._map1, self._map2, cv2.INTER_LINEAR)
         if self._samples == 1:
             return sampled
         return cv2.resize(sampled, (self.camera.width, self.camera.height), interpolation=cv2.INTER_AREA)

@@ -54,6 +54,11 @@ class FrameStack:
         self._frames = filled
         return filled.copy()
 
+    def refill(self, images: np.ndarray, worlds: np.ndarray) -> None:
+        """Fill the whole stack of some worlds (n,) bool with their image of (n, H, W, 3): an episode begins there."""
+        if self._frames is not None:
+            self._frames[worlds] = images[worlds][:, None]
+
     def reset(self) -> None:
         """Forget everything: the next push begins an episode in every world."""
         self._frames = None

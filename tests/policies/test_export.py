@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from simgym.deploy import Camera, Policy
 from simgym.policies import export
 from simgym.policies.export import ExportError, export_policy
+from simgym.policies.networks import VisionExtractor
 
 
 class FrameMeans(BaseFeaturesExtractor):
@@ -32,6 +33,12 @@ def test_parity_on_a_thousand_frames(tmp_path, tiny_model, tiny_contract, random
     commands = Policy(tmp_path / "policy.onnx").act_batch(frames, velocities)
     assert difference < 1e-4
     assert commands.std(axis=0).min() > 0.01  # neither constant nor all clipped: the comparison meant something
+
+
+def test_parity_of_the_default_network(tmp_path, tiny_model, tiny_contract, random_observations):
+    model, (frames, velocities) = tiny_model(extractor=VisionExtractor), random_observations(100)
+    assert export_policy(model, tiny_contract(), tmp_path / "policy.onnx", frames, velocities) < 1e-4
+    assert (tmp_path / "policy.onnx").stat().st_size < 2e6
 
 
 def test_commands_are_physical_and_clipped(tmp_path, tiny_model, tiny_contract, random_observations):
