@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simgym.errors import UserError
+from simgym.errors import BundleError, UserError
 
 from .bundle import load_bundle
 
@@ -89,11 +89,14 @@ class Policy:
         contract: what the bundle promises: camera, rate, limits.
 
     Raises:
-        BundleError: see `simgym.deploy.bundle.load_bundle`.
+        BundleError: see `simgym.deploy.bundle.load_bundle`; or the policy does not drive.
     """
 
     def __init__(self, path: str | Path, providers: Sequence[str] | None = None, threads: int = 1) -> None:
         self._session, self.contract = load_bundle(path, "policy", providers, threads)
+        names = [spec.name for spec in (*self.contract.inputs, *self.contract.outputs)]
+        if names != ["image", "velocity", "command"]:
+            raise BundleError(f"{path} is no driving policy: image, velocity -> command; it has {', '.join(names)}")
         self._stack = FrameStack(self.contract.frame_stack)
 
     def reset(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from simgym.deploy import FrameStack, Goggles, Policy, PolicyError, stack_channels
+from simgym.deploy import BundleError, FrameStack, Goggles, Policy, PolicyError, stack_channels
 
 
 def image(value: int) -> np.ndarray:
@@ -130,6 +132,15 @@ class TestPolicy:
         """
         with pytest.raises(PolicyError, match="command must be finite"):
             Policy(make_bundle(graph, simgym=contract.to_json())).act(image(0), np.zeros(2))
+
+    def test_a_policy_that_does_not_drive_is_refused(self, make_bundle, contract):
+        graph = """
+        <ir_version: 10, opset_import: ["" : 18]>
+        policy (float[N, 2] velocity) => (float[N, 2] command) { command = Identity(velocity) }
+        """
+        blind = replace(contract, inputs=contract.inputs[1:])
+        with pytest.raises(BundleError, match="no driving policy"):
+            Policy(make_bundle(graph, simgym=blind.to_json()))
 
 
 class TestGoggles:

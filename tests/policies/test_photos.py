@@ -13,7 +13,11 @@ import onnx
 import onnx.parser
 import pytest
 
+import simgym.evaluate_photos as evaluate_photos_command
+from simgym.config.command import run_command
+from simgym.config.schema import PhotosConfig
 from simgym.deploy import BundleError, Calibration, Camera, Contract, TensorSpec, policy_contract
+from simgym.policies import shipped
 from simgym.policies.photos import GREEN, RED, PhotoError, chair_offset, evaluate_photos
 
 CAMERA = Camera.from_fov(16, 12, math.radians(69))
@@ -220,3 +224,37 @@ def test_real_photographs(policy, tmp_path):
     result = evaluate_photos(policy, ROOMS / "rgb", ROOMS / "chair_mask", tmp_path / "out")
     assert (result["photos"], result["n"]) == (316, 223)
     assert 0.3 < result["ci95"][0] < result["agreement"] < result["ci95"][1] < 0.7
+
+
+class TestCommand:
+    def run(self, *words: str) -> int:
+        return run_command(PhotosConfig, evaluate_photos_command.main, list(words))
+
+    def test_measures_and_says_what_it_wrote(self, policy, rooms, tmp_path, capsys):
+        words = [f"policy={policy}", f"rgb={rooms}/rgb", f"masks={rooms}/masks", f"out={tmp_path}/out"]
+        assert self.run(*words) == 0
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[0] == "steering agreement 100.0% (95 % interval 51.0% to 100.0%) on 4 of 6 photographs"
+        assert printed[-1] == f"wrote {tmp_path}/out/photos.json and {tmp_path}/out/photos.png"
+        assert (tmp_path / "out/photos.json").is_file()
+
+    def test_an_unreadable_photograph_is_one_line_and_a_failure(self, policy, rooms, tmp_path, capsys):
+        (rooms / "rgb/left.jpg").write_bytes(b"?")
+        words = [f"policy={policy}", f"rgb={rooms}/rgb", f"masks={rooms}/masks", f"out={tmp_path}/out"]
+        assert self.run(*words) == 1
+        error = capsys.readouterr().err
+        assert "left.jpg is not an image" in error and error.count("\n") == 1
+
+    def test_a_missing_bundle(self, rooms, tmp_path, capsys):
+        words = ["policy=absent.onnx", f"rgb={rooms}/rgb", f"masks={rooms}/masks", f"out={tmp_path}/out"]
+        assert self.run(*words) == 1
+        assert "no bundle at absent.onnx" in capsys.readouterr().err
+
+
+def test_pretrained_names_what_the_package_ships(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    assert shipped.bundle_path("my/policy.onnx", "policy", "ChairNav") == Path("my/policy.onnx")
+    with pytest.raises(BundleError, match="ships no pretrained policy for ChairNav"):
+        shipped.bundle_path("pretrained", "policy", "ChairNav")
+    (tmp_path / "ChairNav_policy.onnx").touch()
+    assert shipped.bundle_path("pretrained", "policy", "ChairNav") == tmp_path / "ChairNav_policy.onnx"

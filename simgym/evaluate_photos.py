@@ -1,0 +1,42 @@
+"""Measure on real photographs whether a policy turns to the chair; needs no robot.
+
+Photographs and chair masks (255 = chair) are matched by stem. Of those whose largest chair lies clearly to one side,
+the share is counted in which the policy, standing still, turns to that side; chance is 50 %. Writes photos.json and
+photos.png, where green arrows turn to the chair and red ones away from it.
+
+Examples:
+    python -m simgym.evaluate_photos policy=pretrained rgb=rooms/rgb masks=rooms/chair_mask
+    python -m simgym.evaluate_photos policy=runs/x/policy.onnx goggles=pretrained rgb=a masks=b camera=camera_info.yaml
+"""
+
+from __future__ import annotations
+
+import sys
+
+from simgym.config.command import run_command
+from simgym.config.run_dir import start_run
+from simgym.config.schema import PhotosConfig
+
+
+def main(config: PhotosConfig) -> None:
+    """Measure and say what was found."""
+    from simgym.deploy import Calibration
+    from simgym.policies.photos import evaluate_photos
+    from simgym.policies.shipped import bundle_path
+
+    task = config.env.name
+    policy = bundle_path(config.policy, "policy", task)
+    goggles = bundle_path(config.goggles, "goggles", task) if config.goggles else None
+    calibration = Calibration.from_yaml(config.camera) if config.camera else None
+    out = start_run(config)
+    result = evaluate_photos(policy, config.rgb, config.masks, out, goggles, calibration)
+    low, high = result["ci95"]
+    print(
+        f"steering agreement {result['agreement']:.1%} (95 % interval {low:.1%} to {high:.1%}) "
+        f"on {result['n']} of {result['photos']} photographs"
+    )
+    print(f"wrote {out}/photos.json and {out}/photos.png")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(PhotosConfig, main))

@@ -1,0 +1,29 @@
+"""The small bundles that the package ships: what ``policy=pretrained`` and ``goggles=pretrained`` stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from simgym.errors import BundleError
+
+PRETRAINED = "pretrained"
+FOLDER = Path(__file__).parent / "pretrained"
+
+
+def bundle_path(given: str, kind: str, task: str) -> Path:
+    """The file behind a ``policy=`` or ``goggles=`` value.
+
+    Args:
+        given: a path, or ``pretrained``.
+        kind: ``policy`` or ``goggles``.
+        task: such as ``ChairNav``; a shipped file is called ``ChairNav_policy.onnx``.
+
+    Raises:
+        BundleError: nothing is shipped for this task.
+    """
+    if given != PRETRAINED:
+        return Path(given)
+    path = FOLDER / f"{task}_{kind}.onnx"
+    if not path.is_file():
+        raise BundleError(f"simgym ships no pretrained {kind} for {task}: train one and give its .onnx file instead")
+    return path
