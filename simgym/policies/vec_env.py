@@ -1,0 +1,136 @@
+"""The batch of worlds as a Stable-Baselines3 `VecEnv`: no processes, no copies beyond the observation itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
+
+from simgym.deploy.policy import FrameStack
+from simgym.envs.simulation import Simulation, draw_episode_seed
+from simgym.envs.spaces import action_space, check_action
+
+MEASURES = ("is_success", "spl", "soft_spl", "distance_to_goal", "collisions")
+
+
+class SimulationVecEnv(VecEnv):
+    """Observations ``image`` (3K, H, W) uint8, K frames oldest first, and ``velocity`` (2,) float32.
+
+    The info of an ended episode has ``episode`` (return r, length l, seconds of simulated time t), the measures
+    `MEASURES`, ``reward_terms`` summed over the episode and unweighted, and what SB3 asks for
+    (``terminal_observation``, ``TimeLimit.truncated``); the info of a running one is empty.
+    """
+
+    def __init__(self, simulation: Simulation, frame_stack: int, seed: int = 0) -> None:
+        self.simulation = simulation
+        camera, n = simulation.camera, simulation.num_worlds
+        self._stack = FrameStack(frame_stack, n)
+        space = spaces.Dict(
+            {
+                "image": spaces.Box(0, 255, (3 * frame_stack, camera.height, camera.width), np.uint8),
+                "velocity": spaces.Box(-np.inf, np.inf, (2,), np.float32),
+            }
+        )
+        self.render_mode = None
+        super().__init__(n, space, action_space())
+        self._returns, self._terms = np.zeros(n), {}
+        self._actions = np.zeros((n, 2))
+        self.restart(seed)
+
+    def restart(self, seed: int) -> None:
+        """Forget everything and draw episodes from ``seed`` on, at the next `reset`."""
+        self._generators = [np.random.default_rng([seed, world]) for world in range(self.num_envs)]
+
+    def reset(self) -> dict[str, np.ndarray]:
+        """Start an episode in every world."""
+        self._start(np.arange(self.num_envs))
+        self._stack.reset()
+        return self._observe(None)
+
+    def _start(self, worlds: np.ndarray) -> None:
+        split = self.simulation.split
+        seeds = [draw_episode_seed(self._generators[world], split) for world in worlds]
+        self.simulation.reset(worlds, np.array(seeds))
+        self._returns[worlds] = 0
+        for total in self._terms.values():
+            total[worlds] = 0
+
+    def _observe(self, begun: np.ndarray | None) -> dict[str, np.ndarray]:
+        observation = self.simulation.observe()
+        frames = self._stack.push(observation.image, begun)  # (n, K, H, W, 3)
+        n, k, height, width, _ = frames.shape
+        image = np.ascontiguousarray(frames.transpose(0, 1, 4, 2, 3)).reshape(n, 3 * k, height, width)
+        return {"image": image, "velocity": observation.velocity.copy()}
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Keep the actions for `step_wait`."""
+        self._actions = check_action(actions, (self.num_envs, 2))
+
+    def step_wait(self) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """Act in every world; ended worlds restart at once."""
+        outcome = self.simulation.step(self._actions)
+        self._returns += outcome.reward
+        for name, term in outcome.terms.items():
+            self._terms.setdefault(name, np.zeros(self.num_envs))[:] += term
+        done = outcome.terminated | outcome.truncated
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        observation = self._observe(np.zeros(self.num_envs, bool))
+        if done.any():
+            self._finish(np.flatnonzero(done), outcome.truncated, observation, infos)
+            observation = self._replace(observation, done)
+        return observation, outcome.reward.astype(np.float32), done, infos
+
+    def _finish(
+        self, worlds: np.ndarray, truncated: np.ndarray, observation: dict[str, np.ndarray], infos: list[dict[str, Any]]
+    ) -> None:
+        task = self.simulation.task
+        measures = task.info()
+        for world in worlds:
+            seconds = float(task.steps[world] * task.control_dt_s)
+            infos[world] = {name: measures[name][world] for name in MEASURES}
+            infos[world] |= {
+                "episode": {"r": float(self._returns[world]), "l": int(task.steps[world]), "t": seconds},
+                "episode_seed": self.simulation.draws[world]["episode_seed"],
+                "reward_terms": {name: float(total[world]) for name, total in self._terms.items()},
+                "terminal_observation": {name: values[world] for name, values in observation.items()},
+                "TimeLimit.truncated": bool(truncated[world]),
+            }
+
+    def _replace(self, observation: dict[str, np.ndarray], done: np.ndarray) -> dict[str, np.ndarray]:
+        """Restart the ended worlds and put their first observations in the place of their last ones."""
+        self._start(np.flatnonzero(done))
+        fresh = self.simulation.observe()
+        first = fresh.image[done].transpose(0, 3, 1, 2)  # (d, 3, H, W)
+        observation = {name: values.copy() for name, values in observation.items()}
+        observation["image"][done] = np.tile(first, (1, self._stack.k, 1, 1))
+        observation["velocity"][done] = fresh.velocity[done]
+        self._stack.refill(fresh.image, done)
+        return observation
+
+    def close(self) -> None:
+        """Release the simulator; may be called twice."""
+        self.simulation.close()
+
+    def _worlds(self, indices: int | Sequence[int] | None) -> list[int]:
+        return list(self._get_indices(indices))
+
+    def get_attr(self, attr_name: str, indices: int | Sequence[int] | None = None) -> list[Any]:
+        """The attribute of the batch, once for each chosen world."""
+        return [getattr(self, attr_name) for _ in self._worlds(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: int | Sequence[int] | None = None) -> None:
+        """Set the attribute of the batch; worlds share it."""
+        setattr(self, attr_name, value)
+
+    def env_method(
+        self, method_name: str, *args: Any, indices: int | Sequence[int] | None = None, **kwargs: Any
+    ) -> list[Any]:
+        """Call a method of the batch, once for each chosen world."""
+        return [getattr(self, method_name)(*args, **kwargs) for _ in self._worlds(indices)]
+
+    def env_is_wrapped(self, wrapper_class: type, indices: int | Sequence[int] | None = None) -> list[bool]:
+        """No world is wrapped: there are no environments inside."""
+        return [False for _ in self._worlds(indices)]
