@@ -18,6 +18,7 @@ from .draw import Draw, Dynamics
 from .drive import CommandPath
 from .dynamics import sample_dynamics
 from .engines.mujoco import MujocoEngine
+from .geodesic import SIDE_M
 from .looks import make_look
 from .renderers.raster import RasterRenderer
 from .robot import load_robot
@@ -123,6 +124,16 @@ class Simulation:
         """What every robot senses now."""
         frames = self._frames
         return Observation(frames.rgb, frames.depth, frames.segmentation, self._velocity)
+
+    def overview(self, world: int, side_px: int = 240) -> tuple[np.ndarray, float]:
+        """A picture of the room from high above, (S, S, 3) uint8 with x to the right and y up, and its edge in metres.
+
+        The ceiling faces down and does not hide the room.
+        """
+        height_m = 60.0  # so high that walls hardly lean
+        camera = Camera.from_fov(side_px, side_px, 2 * np.arctan(SIDE_M / 2 / height_m))
+        picture = self.renderer.snapshot(world, camera, np.array([0, 0, height_m]), np.zeros(3))
+        return picture, SIDE_M
 
     def expert_action(self) -> np.ndarray:
         """(n, 2) float32 actions of the task's privileged planner."""

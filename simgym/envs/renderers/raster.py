@@ -120,10 +120,15 @@ class RasterRenderer:
     def _draw(
         self, worlds: np.ndarray, views: np.ndarray, supersample: int, scratch: kernels.Scratch, target: kernels.Target
     ) -> None:
-        kernels.draw_worlds(
-            worlds, views, self._link_pos, self._link_quat, supersample, self._shapes, self._parts, self._geometry,
-            self._paint, self._stage, self._textures, scratch, target,
-        )  # fmt: skip
+        threads = numba.get_num_threads()
+        numba.set_num_threads(min(threads, len(worlds)))  # one world must not wait for idle threads to wake
+        try:
+            kernels.draw_worlds(
+                worlds, views, self._link_pos, self._link_quat, supersample, self._shapes, self._parts, self._geometry,
+                self._paint, self._stage, self._textures, scratch, target,
+            )  # fmt: skip
+        finally:
+            numba.set_num_threads(threads)
 
     def _new_scratch(self, height: int, width: int) -> kernels.Scratch:
         """Working memory for pictures of ``height`` x ``width`` samples."""

@@ -1,0 +1,111 @@
+"""Who acts in an evaluation: a bundle, a torch model in training, the scripted expert, or chance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from simgym.deploy.bundle import check_camera
+from simgym.deploy.goggles import Goggles
+from simgym.deploy.policy import FrameStack, Policy
+from simgym.envs.simulation import Simulation
+from simgym.errors import BundleError
+
+from .shipped import bundle_path
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+
+class Actor(Protocol):
+    """Acts in every world of a batch."""
+
+    def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
+        """(n, 2) actions in [-1, 1]; ``begun`` (n,) bool marks worlds whose episode has just begun."""
+
+
+class RandomActor:
+    """Uniform actions: the floor."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
+        """See `Actor.act`."""
+        return self._rng.uniform(-1, 1, (simulation.num_worlds, 2))
+
+
+class ExpertActor:
+    """The task's privileged planner: the ceiling."""
+
+    def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
+        """See `Actor.act`."""
+        return simulation.expert_action()
+
+
+class BundleActor:
+    """A policy bundle behind optional goggles: the same files and classes as on a robot."""
+
+    def __init__(self, policy: Policy, goggles: Goggles | None, num_worlds: int) -> None:
+        self._policy, self._goggles = policy, goggles
+        self._stack = FrameStack(policy.contract.frame_stack, num_worlds)
+
+    def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
+        """See `Actor.act`."""
+        observation = simulation.observe()
+        image = observation.image if self._goggles is None else self._goggles.translate(observation.image)
+        frames = self._stack.push(image, begun)
+        return simulation.task.action(self._policy.act_batch(frames, observation.velocity))
+
+
+class ModelActor:
+    """A Stable-Baselines3 model in training, acting by its mean."""
+
+    def __init__(self, model: OnPolicyAlgorithm, frame_stack: int, num_worlds: int) -> None:
+        self._model, self._stack = model, FrameStack(frame_stack, num_worlds)
+
+    def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
+        """See `Actor.act`."""
+        observation = simulation.observe()
+        frames = self._stack.push(observation.image, begun)  # (n, K, H, W, 3)
+        n, k, height, width, _ = frames.shape
+        image = frames.transpose(0, 1, 4, 2, 3).reshape(n, 3 * k, height, width)
+        action, _ = self._model.predict({"image": image, "velocity": observation.velocity}, deterministic=True)
+        return action
+
+
+def make_actor(policy: str, goggles: str | None, simulation: Simulation, seed: int) -> Actor:
+    """The actor behind ``policy=random|expert|pretrained|<bundle>`` and ``goggles=``.
+
+    Raises:
+        BundleError: a bundle is missing, corrupt, or for another task, camera or control rate.
+    """
+    if policy == "random":
+        return RandomActor(seed)
+    if policy == "expert":
+        return ExpertActor()
+    task = simulation.task
+    loaded = Policy(bundle_path(policy, "policy", task.name), threads=2)
+    _check_contract(loaded, simulation, policy)
+    translator = None if goggles is None else _load_goggles(bundle_path(goggles, "goggles", task.name), simulation)
+    return BundleActor(loaded, translator, simulation.num_worlds)
+
+
+def _check_contract(policy: Policy, simulation: Simulation, name: str) -> None:
+    contract, task = policy.contract, simulation.task
+    check_camera(contract, simulation.camera)
+    if contract.task != task.name:
+        raise BundleError(f"{name} is a policy for {contract.task}, not for {task.name}")
+    if contract.rate_hz != task.config.control_rate_hz:
+        raise BundleError(
+            f"{name} acts {contract.rate_hz:g} times a second, the task {task.config.control_rate_hz:g} times: "
+            f"set env.control_rate_hz={contract.rate_hz:g}"
+        )
+
+
+def _load_goggles(path: Path, simulation: Simulation) -> Goggles:
+    goggles = Goggles(path)
+    check_camera(goggles.contract, simulation.camera)
+    return goggles

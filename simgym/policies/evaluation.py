@@ -1,0 +1,196 @@
+"""Headless evaluation: a fixed list of episodes, whatever the number of worlds, measured the same way everywhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from simgym.deploy.files import atomic_path
+from simgym.envs.quaternion import yaw
+from simgym.envs.simulation import Simulation, draw_episode_seed
+
+from .actors import Actor
+from .metrics import wilson_interval
+
+EPISODE_COLUMNS = (
+    "episode",
+    "seed",
+    "success",
+    "spl",
+    "soft_spl",
+    "distance_to_goal",
+    "collisions",
+    "truncated",
+    "return",
+    "steps",
+    "seconds",
+    "room",
+    "chairs",
+)
+
+
+@dataclass
+class Trace:
+    """What one episode looked like, for reports."""
+
+    seed: int
+    poses: list[np.ndarray] = field(default_factory=list)  # (3,) x, y, yaw_rad of the base, from the start on
+    images: list[np.ndarray] = field(default_factory=list)  # (H, W, 3) uint8, what the camera saw
+    overview: np.ndarray | None = None  # (S, S, 3) uint8, the room from above
+    overview_extent_m: float = 0.0  # edge of the square of floor that the overview shows, centred on the origin
+    success: bool = False
+
+
+@dataclass
+class Evaluation:
+    """Every episode's measures, one dict a row in the order of the seeds, and the traces of the first ones."""
+
+    episodes: list[dict[str, Any]]
+    traces: list[Trace]
+    steps: int
+    wall_seconds: float
+
+    def summary(self) -> dict[str, Any]:
+        """The measured part of ``eval.json``."""
+        episodes = self.episodes
+        successes = sum(row["success"] for row in episodes)
+
+        def mean(name: str) -> float:
+            return float(np.mean([row[name] for row in episodes]))
+
+        return {
+            "episodes": len(episodes),
+            "success_rate": successes / len(episodes),
+            "success_ci95": list(wilson_interval(successes, len(episodes))),
+            "spl": mean("spl"),
+            "soft_spl": mean("soft_spl"),
+            "collision_rate": float(np.mean([row["collisions"] > 0 for row in episodes])),
+            "mean_return": mean("return"),
+            "mean_seconds": mean("seconds"),
+            "steps_per_second": self.steps / max(self.wall_seconds, 1e-9),
+            "wall_seconds": self.wall_seconds,
+        }
+
+
+def episode_seeds(seed: int, count: int, split: str) -> list[int]:
+    """The episodes of an evaluation seed: always the same ones."""
+    rng = np.random.default_rng(seed)
+    return [draw_episode_seed(rng, split) for _ in range(count)]
+
+
+class _Worlds:
+    """Which episode runs in which world, and its running return."""
+
+    def __init__(self, simulation: Simulation, seeds: Iterable[int], num_traces: int) -> None:
+        self.simulation, n = simulation, simulation.num_worlds
+        self._queue = list(enumerate(seeds))[::-1]
+        self._num_traces = num_traces
+        self.episode = np.full(n, -1)
+        self.returns = np.zeros(n)
+        self.begun = np.zeros(n, bool)
+        self.traces: dict[int, Trace] = {}
+
+    def start(self, free: np.ndarray) -> None:
+        """Start the next episodes in ``free`` worlds; with none left, a world idles in a copy of its last one."""
+        self.begun[:] = False
+        count = min(len(free), len(self._queue))
+        self.episode[free] = -1
+        started = free[:count]
+        seeds = []
+        for world in started:
+            self.episode[world], seed = self._queue.pop()
+            seeds.append(seed)
+        if count == 0:
+            return
+        self.simulation.reset(started, np.array(seeds))
+        self.returns[started] = 0
+        self.begun[started] = True
+        for world, seed in zip(started, seeds, strict=True):
+            if self.episode[world] < self._num_traces:
+                self._begin_trace(world, seed)
+
+    def _begin_trace(self, world: int, seed: int) -> None:
+        overview, extent = self.simulation.overview(world)
+        self.traces[int(self.episode[world])] = Trace(seed, overview=overview, overview_extent_m=extent)
+        self.record(world)
+
+    def record(self, world: int) -> None:
+        """Add the present moment of a world to its trace, if its episode has one."""
+        trace = self.traces.get(int(self.episode[world]))
+        if trace is not None:
+            state = self.simulation.engine.state
+            trace.poses.append(np.array([*state.link_pos[world, 0, :2], yaw(state.link_quat[world, 0])]))
+            trace.images.append(self.simulation.observe().image[world].copy())
+            trace.success = bool(self.simulation.task.success[world])
+
+
+def evaluate(
+    simulation: Simulation, actor: Actor, seeds: list[int], num_traces: int = 0, progress: bool = True
+) -> Evaluation:
+    """Run one episode for each seed and measure it.
+
+    Args:
+        simulation: the batch to run in; results do not depend on its number of worlds.
+        actor: who acts.
+        seeds: episode seeds, see `episode_seeds`.
+        num_traces: keep poses and pictures of so many episodes from the start of the list.
+        progress: show a progress bar.
+    """
+    started_at = time.perf_counter()
+    worlds, rows, steps = _Worlds(simulation, seeds, num_traces), {}, 0
+    worlds.start(np.arange(simulation.num_worlds))
+    with tqdm(total=len(seeds), desc="evaluate", unit="episode", disable=not progress, leave=False) as bar:
+        while len(rows) < len(seeds):
+            outcome = simulation.step(actor.act(simulation, worlds.begun))
+            running = worlds.episode >= 0
+            for world in np.flatnonzero(running):
+                worlds.record(world)
+            steps += int(running.sum())
+            worlds.returns += outcome.reward
+            ended = np.flatnonzero((outcome.terminated | outcome.truncated) & running)
+            for world in ended:
+                rows[int(worlds.episode[world])] = _row(simulation, worlds, world, bool(outcome.truncated[world]))
+            bar.update(len(ended))
+            worlds.start(ended)
+    traces = [worlds.traces[i] for i in sorted(worlds.traces)]
+    return Evaluation([rows[i] for i in range(len(seeds))], traces, steps, time.perf_counter() - started_at)
+
+
+def _row(simulation: Simulation, worlds: _Worlds, world: int, truncated: bool) -> dict[str, Any]:
+    task, draw = simulation.task, simulation.draws[world]
+    measures = {name: values[world].item() for name, values in task.info().items()}
+    return {
+        "episode": int(worlds.episode[world]),
+        "seed": draw["episode_seed"],
+        "success": measures["is_success"],
+        "spl": measures["spl"],
+        "soft_spl": measures["soft_spl"],
+        "distance_to_goal": measures["distance_to_goal"],
+        "collisions": measures["collisions"],
+        "truncated": truncated,
+        "return": float(worlds.returns[world]),
+        "steps": int(task.steps[world]),
+        "seconds": float(task.steps[world] * task.control_dt_s),
+        "room": draw["layout"]["room"],
+        "chairs": " ".join(draw["layout"]["chairs"]),
+    }
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation, header: dict[str, Any]) -> dict[str, Any]:
+    """Write ``eval.json`` and ``episodes.csv``; ``header`` says what was evaluated. Returns the content of the JSON."""
+    result = header | evaluation.summary()
+    with atomic_path(folder / "eval.json") as path:
+        path.write_text(json.dumps(result, indent=2) + "\n")
+    with atomic_path(folder / "episodes.csv") as path, path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, EPISODE_COLUMNS)
+        writer.writeheader()
+        writer.writerows(evaluation.episodes)
+    return result
