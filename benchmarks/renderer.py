@@ -13,7 +13,6 @@ import os
 import time
 from pathlib import Path
 
-import numba
 import numpy as np
 
 from simgym.deploy.camera import Camera
@@ -117,7 +116,7 @@ def count_triangles(scene: Scene, renderer: RasterRenderer) -> int:
     """Triangles that the scene's faces stand for."""
     renderer.load(scene, Camera(), 1)
     corners = np.diff(renderer._shapes.face_corner)
-    return int(sum((corners[f : f + k] - 2).sum() for _, _, f, k in renderer._parts.unit))
+    return int(sum((corners[f : f + k] - 2).sum() for f, k in renderer._parts[["unit_face", "faces"]].tolist()))
 
 
 def main() -> None:
@@ -128,7 +127,7 @@ def main() -> None:
     args = parser.parse_args()
     scene, rng = room_scene(), np.random.default_rng(0)
     bank = rng.integers(0, 256, (8, 128, 128, 3), dtype=np.uint8)
-    triangles, cores = count_triangles(scene, RasterRenderer()), numba.get_num_threads()
+    triangles, cores = count_triangles(scene, RasterRenderer()), RasterRenderer().threads
     print(f"{len(scene.parts)} parts, {triangles} triangles, {cores} threads, load {os.getloadavg()[0]:.1f}")
     print(f"{'worlds':>6} {'size':>8} {'textures':>8} {'supersample':>11} {'frames/s':>9}")
     rows = []

@@ -6,7 +6,9 @@ are one-sided: a closed shape hides its own back, and a plane that faces down (a
 
 from __future__ import annotations
 
-import numba
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from simgym.deploy.camera import Camera
@@ -26,13 +28,22 @@ class RasterRenderer:
         textures: (T, S, S, 3) uint8 bank that ``Look.part_texture`` indexes; S is a power of two. Row 0 is the top.
         supersample: samples a pixel along each axis. Rgb is their mean; depth and segmentation take the middle one.
         sides: flat sides around a cylinder, a capsule or a sphere.
+        threads: how many worlds to draw at once; None: as many as this process has cores.
     """
 
-    def __init__(self, textures: np.ndarray | None = None, supersample: int = 1, sides: int = 12) -> None:
+    def __init__(
+        self,
+        textures: np.ndarray | None = None,
+        supersample: int = 1,
+        sides: int = 12,
+        threads: int | None = None,
+    ) -> None:
         """Check the arguments and prepare the textures."""
         if supersample < 1 or sides < 3:
             raise ValueError(f"need supersample >= 1 and sides >= 3, got {supersample} and {sides}")
         self.supersample, self.sides = int(supersample), int(sides)
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(self.threads, "raster")
         self._num_textures = 0 if textures is None else len(textures)
         self._textures = _mipmaps(textures)
 
@@ -110,7 +121,8 @@ class RasterRenderer:
         return frames.rgb[0]
 
     def close(self) -> None:
-        """Nothing to release: memory goes with the object."""
+        """Let the threads go."""
+        self._pool.shutdown()
 
     def _place(self, worlds: np.ndarray) -> None:
         place.place_worlds(
@@ -120,19 +132,31 @@ class RasterRenderer:
     def _draw(
         self, worlds: np.ndarray, views: np.ndarray, supersample: int, scratch: kernels.Scratch, target: kernels.Target
     ) -> None:
-        threads = numba.get_num_threads()
-        numba.set_num_threads(min(threads, len(worlds)))  # one world must not wait for idle threads to wake
-        try:
-            kernels.draw_worlds(
-                worlds, views, self._link_pos, self._link_quat, supersample, self._shapes, self._parts, self._geometry,
-                self._paint, self._stage, self._textures, scratch, target,
-            )  # fmt: skip
-        finally:
-            numba.set_num_threads(threads)
+        """Share the worlds out among threads.
+
+        Threads claim a few worlds at a time, and the caller draws what nobody claimed. A thread that another process
+        keeps from running so costs nothing, where OpenMP's barrier (numba's ``prange``) would wait milliseconds for it.
+        """
+        n, arguments = len(worlds), (
+            worlds, views, self._link_pos, self._link_quat, supersample, self._shapes, self._parts, self._geometry,
+            self._paint, self._stage, self._textures, scratch, target,
+        )  # fmt: skip
+        step = max(1, n // (4 * self.threads))
+        claims = iter(range(0, n, step))  # the interpreter lock makes each claim atomic
+
+        def work(thread: int) -> None:
+            for first in claims:
+                kernels.draw_worlds(first, min(first + step, n), thread, *arguments)
+
+        helpers = [self._pool.submit(work, thread) for thread in range(1, min(self.threads, n))]
+        work(0)
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
 
     def _new_scratch(self, height: int, width: int) -> kernels.Scratch:
         """Working memory for pictures of ``height`` x ``width`` samples."""
-        t, samples = numba.config.NUMBA_NUM_THREADS, height * width + kernels.BLOCK
+        t, samples = self.threads, height * width + kernels.BLOCK
         vertices = int(self._parts["vertices"].max(initial=1))
         corners = int(np.diff(self._shapes.face_corner).max(initial=3)) + 1  # the near plane adds one
         scratch = kernels.Scratch(

@@ -2,7 +2,7 @@
 
 A z-buffer over convex flat faces. Each face is one plane of inverse depth over the screen; each of its rows is one span
 between two edges. The nearest face wins a pixel, and a last pass turns the winner's record into rgb, depth and label.
-One thread draws one world at a time into its own `Scratch`, so results depend on no batch size or thread count.
+A thread draws one world at a time in its own rows of `Scratch`, so results depend on no batch size or thread count.
 """
 
 from __future__ import annotations
@@ -110,8 +110,11 @@ def aim_cameras(
         view.cx, view.cy = intrinsics[2], intrinsics[3]
 
 
-@numba.njit(cache=True, parallel=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def draw_worlds(
+    first: int,
+    last: int,  # draws rows first .. last - 1
+    thread: int,  # whose scratch to use
     worlds: np.ndarray,  # (k,) int64: row i of views and target is world worlds[i]
     views: np.ndarray,  # (k,) VIEW in the world
     link_pos: np.ndarray,  # (n, L, 3)
@@ -126,9 +129,9 @@ def draw_worlds(
     scratch: Scratch,
     target: Target,
 ) -> None:
-    """Draw each world through its view; worlds run in parallel."""
-    for row in numba.prange(len(worlds)):
-        world, thread = worlds[row], numba.get_thread_id()
+    """Draw some of the worlds through their views; lets other threads draw other worlds meanwhile."""
+    for row in range(first, last):
+        world = worlds[row]
         rgb = target.rgb[row] if supersample == 1 else scratch.rgb[thread]
         textured = _draw_parts(world, thread, views[row], link_pos[world], link_quat[world], rgb.shape, shapes, parts,
                                geometry, paint[world], stage[world], textures.edge, scratch)  # fmt: skip
