@@ -37,7 +37,7 @@ def plain_look(scene: Scene, n: int = 1, **changes) -> Look:
         part_rgb=np.full((n, parts, 3), 0.5, np.float32),
         part_texture=np.full((n, parts), -1, np.int32),
         texture_size_m=np.ones((n, parts), np.float32),
-        light_dir=np.tile(np.float32([1, 0, 0]), (n, 1)),
+        light_dir=np.tile(np.array([1, 0, 0], np.float32), (n, 1)),
         light_rgb=np.zeros((n, 3), np.float32),
         ambient_rgb=np.ones((n, 3), np.float32),
         camera_offset=np.zeros((n, 3), np.float32),
@@ -268,7 +268,7 @@ def test_light_turns_with_the_world_and_not_with_a_link():
     part = Part(Shape.BOX, Semantic.ROBOT, (0.3, 0.4, 0.5), (0.1, 0, 0))
     pos, quat = np.array([2.0, 0.2, 0.1]), np.array([0.8, 0.2, -0.4, 0.4])
     fixed, moving = Scene((Body("b", (part,)),)), Scene((), (Body("b", (part,)),))
-    light = dict(light_dir=(0.6, 0.0, -0.8), light_rgb=0.7, ambient_rgb=0.3)
+    light: dict = dict(light_dir=(0.6, 0.0, -0.8), light_rgb=0.7, ambient_rgb=0.3)
     renderer, layout = RasterRenderer(), Layout.nominal(fixed, 1)
     layout.body_pos[0, 0], layout.body_quat[0, 0] = pos, quat
     renderer.load(fixed, CAMERA, 1)
@@ -478,7 +478,7 @@ def test_from_above_the_ceiling_is_invisible_and_plus_y_is_up():
     scene = Scene((floor, north, ceiling))
     renderer = RasterRenderer()
     renderer.load(scene, CAMERA, 2)
-    colours = np.float32([[0.2] * 3, [0.6] * 3, [1.0] * 3])
+    colours = np.array([[0.2] * 3, [0.6] * 3, [1.0] * 3])
     renderer.apply([1], Layout.nominal(scene, 1), plain_look(scene, part_rgb=colours))
     picture = renderer.snapshot(1, CAMERA, (0, 0, 8), (0, 0, 0), supersample=1)
     assert (picture != 255).all()

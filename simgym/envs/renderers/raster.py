@@ -10,6 +10,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simgym.deploy.camera import Camera
 
@@ -42,7 +43,7 @@ class RasterRenderer:
         if supersample < 1 or sides < 3:
             raise ValueError(f"need supersample >= 1 and sides >= 3, got {supersample} and {sides}")
         self.supersample, self.sides = int(supersample), int(sides)
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or _usable_cores()
         self._pool = ThreadPoolExecutor(self.threads, "raster")
         self._num_textures = 0 if textures is None else len(textures)
         self._textures = _mipmaps(textures)
@@ -69,7 +70,7 @@ class RasterRenderer:
         self._frames, self._target = _new_frames(n, camera)
         self._place(self._worlds)
 
-    def apply(self, worlds: np.ndarray, layout: Layout, look: Look) -> None:
+    def apply(self, worlds: ArrayLike, layout: Layout, look: Look) -> None:
         """Take row ``i`` of a draw as the new variation of world ``worlds[i]``."""
         worlds = np.asarray(worlds, np.int64)
         if look.part_texture.size and look.part_texture.max() >= self._num_textures:
@@ -80,7 +81,7 @@ class RasterRenderer:
         for name, target in zip(place.Poses._fields, self._poses, strict=True):
             count = self.scene.num_fixed if name.startswith("body") else self.scene.num_fixed_parts
             target[worlds, :count] = getattr(layout, name)
-        for name in place.STAGE.names:
+        for name in place.STAGE.names or ():
             self._stage[name][worlds] = getattr(look, name)
         self._paint["rgb"][worlds] = look.part_rgb
         self._paint["texture"][worlds] = look.part_texture
@@ -97,7 +98,7 @@ class RasterRenderer:
         return self._frames
 
     def snapshot(
-        self, world: int, camera: Camera, position: np.ndarray, target: np.ndarray, supersample: int = 3
+        self, world: int, camera: Camera, position: ArrayLike, target: ArrayLike, supersample: int = 3
     ) -> np.ndarray:
         """A picture of one world from anywhere, as people like to see it; links stand where the last render had them.
 
@@ -174,6 +175,11 @@ class RasterRenderer:
         return scratch
 
 
+def _usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _compile_parts(scene: Scene, sides: int) -> tuple[Shapes, np.ndarray]:
     """Unit shapes (each once) and (P,) PART."""
     kinds: dict[tuple, Part] = {}
@@ -216,7 +222,7 @@ def _plain_look(n: int, num_parts: int) -> tuple[np.ndarray, np.ndarray]:
 def _mipmaps(textures: np.ndarray | None) -> kernels.Textures:
     """The bank and its halved copies down to one texel."""
     if textures is None or len(textures) == 0:
-        return kernels.Textures(np.zeros(3, np.uint8), np.zeros(1, np.int64), 1)
+        return kernels.Textures(np.zeros(1, np.uint64), np.zeros(1, np.int64), 1)
     bank = np.asarray(textures)
     edge = bank.shape[1] if bank.ndim == 4 else 0
     if bank.dtype != np.uint8 or bank.shape[1:] != (edge, edge, 3) or edge < 1 or edge & (edge - 1):
@@ -228,8 +234,9 @@ def _mipmaps(textures: np.ndarray | None) -> kernels.Textures:
         t, s = len(bank), levels[-1].shape[1] // 2
         blocks = levels[-1].reshape(t, s, 2, s, 2, 3).astype(np.float32)
         levels.append((blocks.mean(axis=(2, 4)) + 0.5).astype(np.uint8))
-    starts = np.cumsum([0] + [level.size for level in levels[:-1]]).astype(np.int64)
-    return kernels.Textures(np.concatenate([level.ravel() for level in levels]), starts, edge)
+    starts = np.cumsum([0] + [level[..., 0].size for level in levels[:-1]]).astype(np.int64)
+    rgb = np.concatenate([level.reshape(-1, 3) for level in levels]).astype(np.uint64)  # (texels, 3)
+    return kernels.Textures(rgb[:, 0] | rgb[:, 1] << 16 | rgb[:, 2] << 32, starts, edge)
 
 
 def _intrinsics(camera: Camera, supersample: int) -> np.ndarray:

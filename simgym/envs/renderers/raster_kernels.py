@@ -49,7 +49,7 @@ RECORD = np.dtype(
 class Textures(NamedTuple):
     """The texture bank and its copies at 1/2, 1/4, .. of the edge (mipmaps)."""
 
-    texels: np.ndarray  # (sum of T * S * S * 3 over the copies,) uint8
+    texels: np.ndarray  # (sum of T * S * S over the copies,) uint64: red, green and blue 16 bits apart
     level_start: np.ndarray  # (levels,) int64: where each copy starts
     edge: int  # S of the largest copy: a power of two
 
@@ -384,22 +384,28 @@ def _resolve_texture(winner, inverse_depth, record, texels, level_start, edge, r
             while squared_texels > 2 and level + 1 < len(level_start):
                 squared_texels, shrink, level = squared_texels * np.float32(0.25), shrink * np.float32(0.5), level + 1
             start, size = level_start[level], edge >> level
-            _multiply_texel(texels, start + face.texture * size * size * 3, size, u * shrink, v * shrink, rgb[y, x])
+            _multiply_texel(texels, start + face.texture * size * size, size, u * shrink, v * shrink, rgb[y, x])
 
 
 @inner
 def _multiply_texel(texels, start, edge, u, v, rgb):
     """Blend the four texels around (u, v) in integers, weights in 1/256, and multiply ``rgb`` by the blend."""
     u, v = u - np.float32(0.5), v - np.float32(0.5)
-    left, above = math.floor(u), math.floor(v)
-    right_weight, below_weight = int((u - left) * 256), int((v - above) * 256)
-    x0, x1 = (int(left) & (edge - 1)) * 3, ((int(left) + 1) & (edge - 1)) * 3  # the texture repeats
-    y0, y1 = start + (int(above) & (edge - 1)) * edge * 3, start + ((int(above) + 1) & (edge - 1)) * edge * 3
+    left, above = int(math.floor(u)), int(math.floor(v))
+    right_weight, below_weight = int((u - np.float32(left)) * 256), int((v - np.float32(above)) * 256)
+    x0, x1 = left & (edge - 1), (left + 1) & (edge - 1)  # the texture repeats
+    y0, y1 = start + (above & (edge - 1)) * edge, start + ((above + 1) & (edge - 1)) * edge
+    # Weights sum to 256, so that each channel stays within its own 16 bits and all three blend at once.
+    both, lower = right_weight * below_weight >> 8, below_weight
+    blend = (
+        texels[y0 + x0] * np.uint64(256 - right_weight - lower + both)
+        + texels[y0 + x1] * np.uint64(right_weight - both)
+        + texels[y1 + x0] * np.uint64(lower - both)
+        + texels[y1 + x1] * np.uint64(both)
+    )
     for channel in range(3):
-        upper = texels[y0 + x0 + channel] * (256 - right_weight) + texels[y0 + x1 + channel] * right_weight
-        lower = texels[y1 + x0 + channel] * (256 - right_weight) + texels[y1 + x1 + channel] * right_weight
-        blend = (upper * (256 - below_weight) + lower * below_weight) >> 16
-        rgb[channel] = (blend * rgb[channel] + 127) // 255
+        value = np.int64(blend >> np.uint64(16 * channel + 8)) & 255
+        rgb[channel] = (value * rgb[channel] + 127) // 255
 
 
 @inner
@@ -411,6 +417,7 @@ def _box_filter(samples, supersample, rgb):
         for x in range(width):
             for channel in range(3):
                 total = area // 2
-                for i in range(area):
-                    total += samples[y * supersample + i // supersample, x * supersample + i % supersample, channel]
+                for i in range(supersample):
+                    for j in range(supersample):
+                        total += samples[y * supersample + i, x * supersample + j, channel]
                 rgb[y, x, channel] = total // area

@@ -7,7 +7,8 @@ means. Faces are convex polygons of any length rather than triangles: a box has 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -24,15 +25,10 @@ class UnitShape:
     """Vertices and convex faces; corners run counter-clockwise seen from outside."""
 
     vertices: np.ndarray  # (V, 3)
+    shift: np.ndarray  # (V,) -1, 0 or 1: times the half length, along z
     faces: list[tuple[int, ...]]
     uvs: list[np.ndarray]  # one (corners, 2) a face: texture coordinates before scaling
     uv_axes: list[tuple[int, int]]  # one a face: the scale factors of u and v
-    shift: np.ndarray = field(default=None)  # (V,) -1, 0 or 1: times the half length, along z; None: all zero
-
-    def __post_init__(self) -> None:
-        """Most shapes shift nothing."""
-        if self.shift is None:
-            self.shift = np.zeros(len(self.vertices))
 
 
 class Shapes(NamedTuple):
@@ -88,18 +84,19 @@ def box() -> UnitShape:
         ((4, 5, 7, 6), (X, 1), (Y, 1)),
         ((1, 0, 2, 3), (X, -1), (Y, 1)),
     ]
-    faces, uvs, axes = [], [], []
+    faces: list[tuple[int, ...]] = []
+    uvs, axes = [], []
     for face, (u, u_sign), (v, v_sign) in sides:
         faces.append(face)
         uvs.append(vertices[list(face)][:, [u, v]] * (u_sign, v_sign))
         axes.append((u, v))
-    return UnitShape(vertices, faces, uvs, axes)
+    return UnitShape(vertices, np.zeros(8), faces, uvs, axes)
 
 
 def plane() -> UnitShape:
     """The square from -1 to 1 at z = 0, facing +z only."""
     vertices = np.array([(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)], float)
-    return UnitShape(vertices, [(0, 1, 2, 3)], [vertices[:, :2]], [(X, Y)])
+    return UnitShape(vertices, np.zeros(4), [(0, 1, 2, 3)], [vertices[:, :2]], [(X, Y)])
 
 
 def cylinder(sides: int) -> UnitShape:
@@ -133,9 +130,11 @@ def _cos(latitude: float) -> float:
     return 0.0 if abs(abs(latitude) - math.pi / 2) < 1e-9 else math.cos(latitude)
 
 
-def _lathe(profile: list[tuple[float, float, float, float]], sides: int) -> UnitShape:
+def _lathe(profile: Sequence[tuple[float, float, float, float]], sides: int) -> UnitShape:
     """Turn a profile of (radius, z, shift, v) rings, lowest first, about z; a ring of radius 0 is one vertex."""
-    vertices, shift, rings = [], [], []
+    vertices: list[tuple[float, float, float]] = []
+    shift: list[float] = []
+    rings: list[list[int]] = []
     for radius, z, ring_shift, _ in profile:
         count = 1 if radius == 0 else sides
         angles = 2 * np.pi * np.arange(count) / count
@@ -152,7 +151,7 @@ def _lathe(profile: list[tuple[float, float, float, float]], sides: int) -> Unit
             corners = [c for j, c in enumerate(corners) if c[0] != corners[j - 1][0]]
             faces.append(tuple(c[0] for c in corners))
             uvs.append(np.array([(middle + sign * half * ring[0], ring[3]) for _, sign, ring in corners]))
-    return UnitShape(np.array(vertices), faces, uvs, [(X, Z)] * len(faces), np.array(shift, float))
+    return UnitShape(np.array(vertices), np.array(shift, float), faces, uvs, [(X, Z)] * len(faces))
 
 
 @lru_cache(maxsize=64)
@@ -173,10 +172,11 @@ def load_mesh(path: Path) -> UnitShape:
             raise ValueError("a vertex is not a finite number")
     except (ValueError, IndexError) as error:
         raise ValueError(f"{path}: not a readable {path.suffix[1:].upper()} mesh: {error}") from error
-    planar = uvs is None
-    corner_uvs = vertices[triangles][..., :2] if planar else uvs  # (T, 3, 2)
-    axes = (X, Y) if planar else (ONE, ONE)
-    return UnitShape(vertices, [tuple(t) for t in triangles.tolist()], list(corner_uvs), [axes] * len(triangles))
+    axes = (ONE, ONE)
+    if uvs is None:
+        axes, uvs = (X, Y), vertices[triangles][..., :2]  # (T, 3, 2)
+    faces = [tuple(triangle) for triangle in triangles.tolist()]
+    return UnitShape(vertices, np.zeros(len(vertices)), faces, list(uvs), [axes] * len(faces))
 
 
 def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
