@@ -85,8 +85,8 @@ class Geometry(NamedTuple):
 
 
 # Kernels called by kernels only: no wrapper for calls from Python, whose compilation would take longest.
-# Numba's cache on disk notices changes of the caller's own file only: whoever changes an inner kernel or a constant that
-# raster_kernels.py uses must touch that file too.
+# Numba's cache on disk notices changes of the caller's own file only: whoever changes an inner kernel or a
+# constant that raster_kernels.py uses must touch that file too.
 inner = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
