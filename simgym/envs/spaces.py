@@ -12,6 +12,7 @@ from .scene import Semantic
 from .simulation import Observation, Simulation
 
 SENSORS = ("image", "velocity", "depth", "segmentation")
+MAX_VELOCITY = 100.0  # m/s and rad/s: far beyond any robot here; Gymnasium's checker asks for finite bounds
 
 
 def observation_space(simulation: Simulation, sensors: tuple[str, ...]) -> spaces.Dict:
@@ -31,7 +32,7 @@ def _box(name: str, camera: Camera, simulation: Simulation) -> spaces.Box:
     if name == "segmentation":
         highest = max(len(Semantic), len(simulation.task.scene.all_bodies))
         return spaces.Box(-1, highest, (height, width, 2), np.int16)
-    return spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    return spaces.Box(-MAX_VELOCITY, MAX_VELOCITY, (2,), np.float32)
 
 
 def action_space() -> spaces.Box:
