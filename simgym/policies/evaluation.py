@@ -14,8 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from simgym.deploy.files import atomic_path
+from simgym.envs.config import DomainConfig
 from simgym.envs.quaternion import yaw
 from simgym.envs.simulation import Simulation, draw_episode_seed
+from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 
 from .actors import Actor
 from .metrics import wilson_interval
@@ -35,6 +37,7 @@ EPISODE_COLUMNS = (
     "room",
     "chairs",
 )
+OVERVIEW_PX = 480
 
 
 @dataclass
@@ -118,7 +121,7 @@ class _Worlds:
                 self._begin_trace(world, seed)
 
     def _begin_trace(self, world: int, seed: int) -> None:
-        overview, extent = self.simulation.overview(world)
+        overview, extent = self.simulation.overview(world, OVERVIEW_PX)
         self.traces[int(self.episode[world])] = Trace(seed, overview=overview, overview_extent_m=extent)
         self.record(world)
 
@@ -145,23 +148,41 @@ def evaluate(
         progress: show a progress bar.
     """
     started_at = time.perf_counter()
-    worlds, rows, steps = _Worlds(simulation, seeds, num_traces), {}, 0
+    worlds, steps = _Worlds(simulation, seeds, num_traces), 0
+    rows: dict[int, dict[str, Any]] = {}
     worlds.start(np.arange(simulation.num_worlds))
     with tqdm(total=len(seeds), desc="evaluate", unit="episode", disable=not progress, leave=False) as bar:
         while len(rows) < len(seeds):
             outcome = simulation.step(actor.act(simulation, worlds.begun))
             running = worlds.episode >= 0
-            for world in np.flatnonzero(running):
+            for world in np.flatnonzero(running).tolist():
                 worlds.record(world)
             steps += int(running.sum())
             worlds.returns += outcome.reward
             ended = np.flatnonzero((outcome.terminated | outcome.truncated) & running)
-            for world in ended:
+            for world in ended.tolist():
                 rows[int(worlds.episode[world])] = _row(simulation, worlds, world, bool(outcome.truncated[world]))
             bar.update(len(ended))
             worlds.start(ended)
     traces = [worlds.traces[i] for i in sorted(worlds.traces)]
     return Evaluation([rows[i] for i in range(len(seeds))], traces, steps, time.perf_counter() - started_at)
+
+
+def trace_failures(simulation: Simulation, actor: Actor, evaluation: Evaluation, count: int) -> None:
+    """Add the traces of up to ``count`` failed episodes, for whoever wants to see what went wrong.
+
+    They are run once more, which is cheaper than to keep the pictures of every episode. One that comes out otherwise,
+    as it does where an actor acts by chance, is left out.
+    """
+    traced = {trace.seed for trace in evaluation.traces}
+    failed = {row["seed"]: row for row in evaluation.episodes if not row["success"] and row["seed"] not in traced}
+    seeds = list(failed)[:count]
+    if not seeds:
+        return
+    again = evaluate(simulation, actor, seeds, num_traces=len(seeds), progress=False)
+    for trace, row in zip(again.traces, again.episodes, strict=True):
+        if all(row[name] == failed[trace.seed][name] for name in ("success", "steps")):
+            evaluation.traces.append(trace)
 
 
 def _row(simulation: Simulation, worlds: _Worlds, world: int, truncated: bool) -> dict[str, Any]:
@@ -182,6 +203,32 @@ def _row(simulation: Simulation, worlds: _Worlds, world: int, truncated: bool) -
         "room": draw["layout"]["room"],
         "chairs": " ".join(draw["layout"]["chairs"]),
     }
+
+
+def header(
+    env: ChairNavConfig, domain: DomainConfig, split: str, policy: str, goggles: str | None, seed: int
+) -> dict[str, Any]:
+    """The part of ``eval.json`` that says what was evaluated, the same for every command."""
+    return {
+        "env": env.name,
+        "domain": domain.name,
+        "engine": domain.engine,
+        "renderer": domain.renderer,
+        "look": domain.look if domain.randomization.enabled else "canonical",
+        "split": split,
+        "policy": policy,
+        "goggles": goggles,
+        "seed": seed,
+    }
+
+
+def headline(result: dict[str, Any]) -> str:
+    """The content of ``eval.json`` in one line."""
+    low, high = result["success_ci95"]
+    return (
+        f"success {result['success_rate']:.1%} (95 % interval {low:.1%} to {high:.1%}), SPL {result['spl']:.2f}, "
+        f"collisions {result['collision_rate']:.1%}, on {result['episodes']} episodes of split {result['split']}"
+    )
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation, header: dict[str, Any]) -> dict[str, Any]:

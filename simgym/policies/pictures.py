@@ -1,0 +1,115 @@
+"""Pictures of episodes for people: the path on the room seen from above, and what the camera saw."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .evaluation import Trace
+
+GREEN, RED, BLUE = (46, 168, 92), (222, 60, 52), (48, 132, 214)
+WHITE, INK = (255, 255, 255), (24, 26, 32)
+VOID = (44, 47, 56)  # around the room, where nothing is
+MARGIN = 0.03  # of void around the room, as a share of the picture
+SHIFT = 4  # OpenCV takes integers; with so many binary digits behind the point, lines do not jitter
+
+
+class FloorPlan:
+    """The room of an episode from above, cut out of its overview, x to the right and y up.
+
+    Args:
+        overview: (S, S, 3) uint8, see `Simulation.overview`.
+        extent_m: edge of the square of floor that it shows.
+        side_px: edge of this picture.
+    """
+
+    def __init__(self, overview: np.ndarray, extent_m: float, side_px: int) -> None:
+        lit = overview.max(axis=2) > 0  # (S, S) bool
+        rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
+        if not rows.size:  # nothing to cut out
+            rows = columns = np.arange(len(overview))
+        low = np.array([columns[0], rows[0]])
+        high = np.array([columns[-1], rows[-1]]) + 1
+        scale = side_px * (1 - 2 * MARGIN) / (high - low).max()
+        offset = side_px / 2 - scale * (low + high) / 2
+        self.px_per_m = scale * len(overview) / extent_m
+        self._centre_px = scale * len(overview) / 2 + offset  # (2,) where x = y = 0 is
+        painted = np.where(lit[..., None], overview, np.array(VOID, np.uint8))
+        # OpenCV counts from the middle of the first pixel, everything here from its corner.
+        matrix = np.column_stack([np.eye(2) * scale, offset + (scale - 1) / 2])
+        self.image = cv2.warpAffine(painted, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR, borderValue=VOID)
+
+    def draw_path(self, poses: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+        """The room with a path: a dot at the start, the robot with its heading at the end.
+
+        Args:
+            poses: (T, 3) x, y, yaw_rad.
+            colour: of the path and the robot.
+
+        Returns:
+            (side_px, side_px, 3) uint8, a new array.
+        """
+        picture, points = self.image.copy(), self._to_px(poses[:, :2])  # (T, 2)
+        width = max(1, round(len(picture) / 120))
+        for stroke, ink in ((width + 2, WHITE), (width, colour)):  # the rim keeps it visible on any floor
+            cv2.polylines(picture, [_fixed(points)], False, ink, stroke, cv2.LINE_AA, SHIFT)
+        _disc(picture, points[0], 1.5 * width, WHITE, INK)
+        self._draw_robot(picture, points[-1], poses[-1, 2], colour)
+        return picture
+
+    def draw_robot(self, pose: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+        """The room with the robot at a pose (3,), a new array."""
+        picture = self.image.copy()
+        self._draw_robot(picture, self._to_px(pose[None, :2])[0], pose[2], colour)
+        return picture
+
+    def _draw_robot(self, picture: np.ndarray, point: np.ndarray, yaw_rad: float, colour: tuple[int, int, int]) -> None:
+        radius = max(0.2 * self.px_per_m, len(picture) / 60)
+        tip = point + 1.9 * radius * np.array([np.cos(yaw_rad), -np.sin(yaw_rad)])
+        for stroke, ink in ((5, WHITE), (2, INK)):
+            cv2.line(picture, _fixed(point).tolist(), _fixed(tip).tolist(), ink, stroke, cv2.LINE_AA, SHIFT)
+        _disc(picture, point, radius, colour, WHITE)
+
+    def _to_px(self, xy_m: np.ndarray) -> np.ndarray:
+        return self._centre_px + self.px_per_m * xy_m * (1, -1)
+
+
+def draw_trace(trace: Trace, side_px: int, poses: int | None = None) -> np.ndarray:
+    """A trace's path, green where it ended in success and red elsewhere, (side_px, side_px, 3) uint8."""
+    assert trace.overview is not None
+    plan = FloorPlan(trace.overview, trace.overview_extent_m, side_px)
+    return plan.draw_path(np.array(trace.poses[:poses]), GREEN if trace.success else RED)
+
+
+def camera_strip(images: list[np.ndarray], count: int, columns: int, gap_px: int = 1) -> np.ndarray:
+    """Up to ``count`` frames as a grid, evenly spaced from the first to the last one, (H, W, 3) uint8."""
+    chosen = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))
+    return tile([images[i] for i in chosen], columns, gap_px)
+
+
+def tile(images: list[np.ndarray], columns: int, gap_px: int = 2, colour: tuple[int, int, int] = VOID) -> np.ndarray:
+    """Images of one size as a grid, row by row, (H, W, 3) uint8."""
+    height, width, _ = images[0].shape
+    rows = -(-len(images) // columns)
+    sheet = np.full((rows * (height + gap_px) - gap_px, columns * (width + gap_px) - gap_px, 3), colour, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + gap_px), i % columns * (width + gap_px)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
+    """Every pixel as a square of ``factor`` pixels, as the robot sees it."""
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _disc(
+    picture: np.ndarray, centre: np.ndarray, radius: float, fill: tuple[int, int, int], rim: tuple[int, int, int]
+) -> None:
+    for size, ink in ((radius + 1.5, rim), (radius, fill)):
+        cv2.circle(picture, _fixed(centre).tolist(), round(size * 2**SHIFT), ink, cv2.FILLED, cv2.LINE_AA, SHIFT)
+
+
+def _fixed(points: np.ndarray) -> np.ndarray:
+    """Pixels counted from the corner of the picture -> OpenCV's fixed-point numbers."""
+    return ((points - 0.5) * 2**SHIFT).round().astype(np.int32)
