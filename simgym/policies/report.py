@@ -1,0 +1,202 @@
+"""The report of an evaluation: one HTML file with everything in it, which any browser shows without a network."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, PercentFormatter
+
+from simgym.deploy.files import atomic_path
+
+from .evaluation import Evaluation, Trace
+from .metrics import wilson_interval
+from .pictures import camera_strip, draw_trace
+from .video import VideoError, write_video
+
+TEMPLATES = Path(__file__).parent / "templates"
+REPORT = "report.html"
+GROUPS = {"room": "Room shape", "chairs": "Chair style"}  # columns of episodes.csv, whose words are the groups
+SETTINGS = ("env", "domain", "engine", "renderer", "look", "split", "policy", "goggles", "seed")
+PATH_PX = 480
+STRIP_FRAMES, STRIP_COLUMNS = 8, 4
+VIDEO_EPISODES = 6
+INK = "#010203"  # stands for the colour of the page's text
+GREEN, BLUE, ORANGE = "#2e9e5b", "#3f86c9", "#d9822b"  # readable on white and on black
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": INK,
+    "grid.alpha": 0.15,
+    "legend.frameon": False,
+}
+
+
+def write_report(
+    folder: str | Path,
+    result: dict[str, Any],
+    evaluation: Evaluation,
+    curve: list[dict[str, Any]] | None = None,
+    video: str | Path | None = None,
+    title: str | None = None,
+) -> Path:
+    """Write ``report.html``.
+
+    Args:
+        folder: to write into.
+        result: the content of ``eval.json``.
+        evaluation: the episodes and traces behind it.
+        curve: rows of a training's progress: ``steps``, ``wall_seconds``, ``success_rate``, ``success_ci95``, ``spl``,
+            ``mean_return`` and ``terms``, the mean of each reward term.
+        video: an MP4 to embed; by default one is made of the first traces that are shown.
+        title: the heading.
+
+    Returns:
+        The file.
+    """
+    rows = {row["seed"]: row for row in evaluation.episodes}
+    traces = sorted(evaluation.traces, key=lambda trace: trace.success)  # failures first, else in their order
+    clip, clip_error = _clip(video, traces, evaluation)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.j2").render(
+        title=title or f"{result['env']}: {'training' if curve else 'evaluation'}",
+        result=result,
+        settings={name: result[name] for name in SETTINGS},
+        outcomes=_outcomes(evaluation.episodes),
+        curve=Markup(draw_curve(curve)) if curve else None,
+        trained=curve[-1] if curve else None,
+        groups={label: _success_by(evaluation.episodes, column) for column, label in GROUPS.items()},
+        shown=[_show(trace, rows[trace.seed]) for trace in traces],
+        clip=clip,
+        clip_error=clip_error,
+    )
+    with atomic_path(Path(folder) / REPORT) as path:
+        path.write_text(page, encoding="utf-8")
+    return Path(folder) / REPORT
+
+
+def _clip(video: str | Path | None, traces: Sequence[Trace], evaluation: Evaluation) -> tuple[str | None, str | None]:
+    """The video as a data address, or why there is none: a report must not fail for want of FFmpeg."""
+    if video is not None:
+        return _data_uri(Path(video).read_bytes(), "video/mp4"), None
+    if not traces:
+        return None, None
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "clip.mp4")
+        try:
+            write_video(path, traces[:VIDEO_EPISODES], frame_rate_hz(evaluation))
+        except VideoError as error:
+            return None, str(error)
+        return _data_uri(path.read_bytes(), "video/mp4"), None
+
+
+def frame_rate_hz(evaluation: Evaluation) -> float:
+    """Control steps, so frames of traces, a second."""
+    row = evaluation.episodes[0]
+    return float(row["steps"] / row["seconds"])
+
+
+def _outcomes(episodes: list[dict[str, Any]]) -> dict[str, int]:
+    """How episodes ended."""
+    successes = sum(row["success"] for row in episodes)
+    late = sum(row["truncated"] for row in episodes)
+    return {"succeeded": successes, "ran out of time": late, "collided": len(episodes) - successes - late}
+
+
+def _success_by(episodes: list[dict[str, Any]], column: str) -> list[dict[str, Any]]:
+    """Success where a word occurs in a column, one dict a word; an episode with two words counts for both."""
+    words = sorted({word for row in episodes for word in row[column].split()})
+    table = []
+    for word in words:
+        outcomes = [row["success"] for row in episodes if word in row[column].split()]
+        low, high = wilson_interval(sum(outcomes), len(outcomes))
+        rate = sum(outcomes) / len(outcomes)
+        table.append({"name": word, "episodes": len(outcomes), "rate": rate, "low": low, "high": high})
+    return table
+
+
+def _show(trace: Trace, row: dict[str, Any]) -> dict[str, Any]:
+    """What the template shows of one episode."""
+    if row["success"]:
+        outcome = "success"
+    else:
+        outcome = "out of time" if row["truncated"] else "collision"
+    path = _encode(draw_trace(trace, PATH_PX), ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 88])
+    strip = _encode(camera_strip(trace.images, STRIP_FRAMES, STRIP_COLUMNS), ".png")
+    return {"row": row, "outcome": outcome, "path": path, "strip": strip}
+
+
+def draw_curve(curve: list[dict[str, Any]]) -> str:
+    """The learning curve as an SVG element in the colour of the text around it."""
+    names = [name for name in curve[0]["terms"] if len({row["terms"].get(name) for row in curve}) > 1]
+    steps = [row["steps"] for row in curve]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.5, 5.2), layout="constrained")
+        grid = figure.add_gridspec(2, 1, height_ratios=(3, 2))
+        top, bottom = grid[0].subgridspec(1, 2, width_ratios=(2, 1)), grid[1].subgridspec(1, max(1, len(names)))
+        _draw_success(figure.add_subplot(top[0]), steps, curve)
+        _draw_line(figure.add_subplot(top[1]), steps, [row["mean_return"] for row in curve], "mean return", BLUE)
+        for i, name in enumerate(names):
+            values = [row["terms"].get(name, np.nan) for row in curve]
+            _draw_line(figure.add_subplot(bottom[i]), steps, values, f"{name}, mean of a step", ORANGE)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue().replace(INK, "currentColor")
+    return svg[svg.index("<svg") :]  # without the head of a file of its own
+
+
+def _draw_success(axes: Axes, steps: list[int], curve: list[dict[str, Any]]) -> None:
+    low, high = np.array([row["success_ci95"] for row in curve]).T
+    axes.fill_between(steps, low, high, color=GREEN, alpha=0.25, linewidth=0, label="95 % interval")
+    axes.plot(steps, [row["success_rate"] for row in curve], ".-", color=GREEN, label="success")
+    axes.plot(steps, [row["spl"] for row in curve], ".--", color=BLUE, label="SPL")
+    axes.set_ylim(-0.02, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.legend()
+    _label(axes, "success and SPL while training")
+
+
+def _draw_line(axes: Axes, steps: list[int], values: list[float], title: str, colour: str) -> None:
+    axes.plot(steps, values, ".-", color=colour)
+    _label(axes, title)
+
+
+def _label(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=9)
+    axes.set_xlabel("steps")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _encode(image: np.ndarray, suffix: str, options: Sequence[int] = ()) -> str:
+    """A picture (H, W, 3) as a data address."""
+    _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    return _data_uri(data.tobytes(), {".jpg": "image/jpeg", ".png": "image/png"}[suffix])
+
+
+def _data_uri(data: bytes, media_type: str) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
