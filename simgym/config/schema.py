@@ -20,16 +20,20 @@ class PPOConfig:
     """Proximal policy optimization (Stable-Baselines3)."""
 
     name: str = option("ppo", "the algorithm")
-    num_envs: int = option(16, "worlds that are stepped together", low=1)
-    n_steps: int = option(128, "steps a world between two updates", low=1)
-    batch_size: int = option(512, "samples a gradient step", low=1)
+    num_envs: int = option(32, "worlds that are stepped together", low=1)
+    n_steps: int = option(64, "steps a world between two updates", low=1)
+    batch_size: int = option(512, "samples a gradient step", low=2)
     n_epochs: int = option(3, "passes over the samples of an update", low=1)
-    learning_rate: float = option(5e-4, "step size of Adam", low=0.0)
+    learning_rate: float = option(7e-4, "step size of Adam at the start; falls linearly", low=0.0)
     gamma: float = option(0.98, "discount of a step", low=0.0, high=1.0)
     gae_lambda: float = option(0.95, "trade-off of bias and variance in the advantage", low=0.0, high=1.0)
-    ent_coef: float = option(0.005, "weight of the entropy bonus", low=0.0)
+    ent_coef: float = option(0.003, "weight of the entropy bonus", low=0.0)
     clip_range: float = option(0.2, "how far an update may move the policy", low=0.0)
-    frame_stack: int = option(3, "frames that the policy sees at once", low=1)
+    log_std_init: float = option(-0.5, "logarithm of the standard deviation of actions at the start")
+    channels: tuple[int, int, int] = option((16, 32, 32), "of the three convolutions", low=1)
+    code_dim: int = option(192, "width of the picture's code", low=1)
+    hidden_units: int = option(128, "width of the hidden layer of actor and critic", low=1)
+    frame_stack: int = option(1, "frames that the policy sees at once", low=1)
 
 
 # Group -> name of an option -> its values. A field of a schema that is called like a group selects one of its options;

@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 
 from .config import DOMAINS, DomainConfig
 from .simulation import Simulation, draw_episode_seed
@@ -92,7 +93,7 @@ class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.simulation = Simulation(config or ChairNavConfig(), resolve_domain(domain), 1, split)
         self.render_mode = render_mode
         self._sensors = tuple(observations)
-        self.observation_space = observation_space(self.simulation, self._sensors)
+        self.observation_space: spaces.Dict = observation_space(self.simulation, self._sensors)  # type: ignore[assignment]
         self.action_space = action_space()
 
     def reset(
@@ -131,7 +132,7 @@ class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         """(2,) float32: what the privileged planner would do now."""
         return self.simulation.expert_action()[0]
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """The camera's picture (H, W, 3) or depth (H, W), as ``render_mode`` says."""
         observation = self.simulation.observe()
         if self.render_mode == "rgb_array":

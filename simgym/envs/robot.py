@@ -14,6 +14,7 @@ from .quaternion import from_rpy, rotate
 from .scene import IDENTITY_QUAT, Body, Part, Semantic, Shape
 
 ASSETS = Path(__file__).parent / "assets"
+Vector = tuple[float, float, float]
 
 
 class RobotError(UserError):
@@ -70,16 +71,19 @@ def load_robot(name_or_path: str) -> Robot:
     return Robot(path, bodies, names.index("camera_link"), _drive(root, links, frames, path), radius, height)
 
 
-def _floats(text: str | None, default: tuple[float, ...]) -> tuple[float, ...]:
-    return default if text is None else tuple(float(value) for value in text.split())
+def _vector(text: str | None, default: Vector = (0.0, 0.0, 0.0)) -> Vector:
+    if text is None:
+        return default
+    x, y, z = (float(value) for value in text.split())
+    return x, y, z
 
 
-def _origin(element: ET.Element) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _origin(element: ET.Element) -> tuple[Vector, Vector]:
     """The <origin> of an element as position and rpy."""
     origin = element.find("origin")
     if origin is None:
         return (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
-    return _floats(origin.get("xyz"), (0.0, 0.0, 0.0)), _floats(origin.get("rpy"), (0.0, 0.0, 0.0))
+    return _vector(origin.get("xyz")), _vector(origin.get("rpy"))
 
 
 def _part(visual: ET.Element, path: Path) -> Part:
@@ -91,21 +95,20 @@ def _part(visual: ET.Element, path: Path) -> Part:
         raise RobotError(f"{path}: a <{visual.tag}> has no geometry")
     quat = from_rpy(rpy) if any(rpy) else IDENTITY_QUAT
     kind, size, mesh = _shape(shape, path)
-    return Part(kind, Semantic.ROBOT, size, pos, quat, mesh=mesh)  # type: ignore[arg-type]
+    return Part(kind, Semantic.ROBOT, size, pos, quat, mesh=mesh)
 
 
 def _shape(shape: ET.Element, path: Path) -> tuple[Shape, tuple[float, float, float], Path | None]:
     try:
         if shape.tag == "box":
-            x, y, z = _floats(shape.attrib["size"], ())
+            x, y, z = _vector(shape.attrib["size"])
             return Shape.BOX, (x / 2, y / 2, z / 2), None
         if shape.tag == "cylinder":
             return Shape.CYLINDER, (float(shape.attrib["radius"]), float(shape.attrib["length"]) / 2, 0.0), None
         if shape.tag == "sphere":
             return Shape.SPHERE, (float(shape.attrib["radius"]), 0.0, 0.0), None
         if shape.tag == "mesh":
-            scale = _floats(shape.get("scale"), (1.0, 1.0, 1.0))
-            return Shape.MESH, scale, path.parent / shape.attrib["filename"]  # type: ignore[return-value]
+            return Shape.MESH, _vector(shape.get("scale"), (1.0, 1.0, 1.0)), path.parent / shape.attrib["filename"]
     except (KeyError, ValueError) as error:
         raise RobotError(f"{path}: a <{shape.tag}> lacks a number or has a wrong one ({error})") from error
     raise RobotError(f"{path}: unknown geometry <{shape.tag}>; use box, cylinder, sphere or mesh")

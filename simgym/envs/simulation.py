@@ -89,9 +89,8 @@ class Simulation:
         layout, episode = self.task.sample(layout_rng, self.split, seed)
         self.task.begin(world, layout, episode)
         look, look_facts = self._look.sample(look_rng)
-        dynamics, dynamics_facts = Dynamics.nominal(1), {}
-        if self.domain.randomization.enabled:
-            dynamics, dynamics_facts = sample_dynamics(dynamics_rng, self.domain.randomization.dynamics)
+        enabled, ranges = self.domain.randomization.enabled, self.domain.randomization.dynamics
+        dynamics, dynamics_facts = sample_dynamics(dynamics_rng, ranges) if enabled else (Dynamics.nominal(1), {})
         self.draws[world] = {
             "episode_seed": seed,
             "split": self.split,
@@ -105,13 +104,13 @@ class Simulation:
         """Advance every world by one control step with (n, 2) actions in [-1, 1]."""
         command = self._commands.send(self.task.command(action))
         self.engine.step(self.task.robot.drive.wheel_velocity(command))
-        self._render(self._all)
+        self._render(None)
         self._sense(self._all)
         return self.task.advance(self.engine.state, self._frames.segmentation)
 
-    def _render(self, worlds: np.ndarray) -> None:
+    def _render(self, worlds: np.ndarray | None) -> None:
         state = self.engine.state
-        self._frames = self.renderer.render(state.link_pos, state.link_quat)
+        self._frames = self.renderer.render(state.link_pos, state.link_quat, worlds)
 
     def _sense(self, worlds: np.ndarray) -> None:
         self._velocity[worlds] = self.engine.state.velocity[worlds]

@@ -58,10 +58,9 @@ class ChairNavVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]
         return self._observe(), self._infos(mask)
 
     def _seed(self, seed: int | list[int | None] | None, mask: np.ndarray) -> None:
-        seeds = [None] * self.num_envs if seed is None else seed
-        if isinstance(seeds, int):
-            seeds = [seeds + i for i in range(self.num_envs)]
-        for world, value in enumerate(seeds):
+        if seed is None or isinstance(seed, int):
+            seed = [None if seed is None else seed + i for i in range(self.num_envs)]
+        for world, value in enumerate(seed):
             if value is not None and mask[world]:
                 self._generators[world] = seeding.np_random(value)[0]
 
@@ -86,7 +85,7 @@ class ChairNavVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]
         worlds = np.flatnonzero(done)
         final_obs = np.full(self.num_envs, None, object)
         for world in worlds:
-            final_obs[world] = view(self.simulation.observe(), self._sensors, world)
+            final_obs[world] = view(self.simulation.observe(), self._sensors, int(world))
         self._start(worlds)
         infos = self._infos(np.ones(self.num_envs, bool))
         final_info = {name: done if name.startswith("_") else value for name, value in final_info.items()}

@@ -13,6 +13,7 @@ from simgym.deploy.policy import FrameStack, Policy
 from simgym.envs.simulation import Simulation
 from simgym.errors import BundleError
 
+from .networks import with_privileged
 from .shipped import bundle_path
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class ModelActor:
         frames = self._stack.push(observation.image, begun)  # (n, K, H, W, 3)
         n, k, height, width, _ = frames.shape
         image = frames.transpose(0, 1, 4, 2, 3).reshape(n, 3 * k, height, width)
-        action, _ = self._model.predict({"image": image, "velocity": observation.velocity}, deterministic=True)
+        sensed = with_privileged({"image": image, "velocity": observation.velocity}, self._model.policy)
+        action, _ = self._model.predict(sensed, deterministic=True)
         return action
 
 

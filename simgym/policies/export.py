@@ -17,6 +17,8 @@ from simgym.deploy.files import atomic_path
 from simgym.deploy.policy import Policy, stack_channels
 from simgym.errors import UserError
 
+from .networks import PRIVILEGED, with_privileged
+
 if TYPE_CHECKING:
     from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
     from stable_baselines3.common.policies import ActorCriticPolicy
@@ -105,6 +107,7 @@ def _check_model(model: OnPolicyAlgorithm, contract: Contract) -> None:
     camera, k = contract.camera, contract.frame_stack
     expected = {"image": (3 * k, camera.height, camera.width), "velocity": (2,)}
     observed = {name: space.shape for name, space in getattr(model.observation_space, "spaces", {}).items()}
+    observed.pop(PRIVILEGED, None)  # for the critic, which stays behind
     if observed != expected:
         raise ExportError(
             f"the contract's camera and frame_stack mean observations {expected}, the model has {observed}"
@@ -131,7 +134,7 @@ def _largest_difference(policy: ActorCriticPolicy, bundle: Policy, frames: np.nd
     for start in range(0, len(frames), COMPARED_AT_ONCE):
         part = slice(start, start + COMPARED_AT_ONCE)
         observation = {"image": stack_channels(frames[part]), "velocity": velocities[part]}
-        action, _ = policy.predict(observation, deterministic=True)  # (n, A) in [-1, 1]
+        action, _ = policy.predict(with_privileged(observation, policy), deterministic=True)  # (n, A) in [-1, 1]
         expected = low + (action + 1) / 2 * (high - low)
         difference = np.abs(bundle.act_batch(frames[part], velocities[part]) - expected)
         largest = max(largest, float(difference.max()))

@@ -1,30 +1,37 @@
-"""The vision network of a driving policy: small enough to learn from pixels in minutes on two CPU cores."""
+"""Networks of a driving policy: small enough to learn from pixels in minutes on two CPU cores."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium
+import numpy as np
 import torch
+from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 from torch.nn import functional
 
+PRIVILEGED = "privileged"  # the observation that the critic alone may read
+
 
 class VisionExtractor(BaseFeaturesExtractor):
-    """Convolutions over the stacked frames, joined by the velocity.
+    """Convolutions over the stacked frames, joined by velocity and privileged state, in this order.
 
     Args:
-        observation_space: Dict of ``image`` (3K, H, W) and ``velocity`` (2,).
+        observation_space: Dict of ``image`` (3K, H, W), ``velocity`` (2,) and ``privileged`` (P,).
         channels: output channels of the three convolutions.
-        features_dim: width of the picture's code; the output has two more numbers, the velocity.
+        code_dim: width of the picture's code.
     """
 
     def __init__(
         self,
         observation_space: gymnasium.spaces.Dict,
         channels: tuple[int, int, int] = (16, 32, 32),
-        features_dim: int = 192,
+        code_dim: int = 192,
     ) -> None:
-        super().__init__(observation_space, features_dim + 2)
+        self.privileged_dim = observation_space[PRIVILEGED].shape[0]  # type: ignore[index]
+        super().__init__(observation_space, code_dim + 2 + self.privileged_dim)
         frames, height, width = observation_space["image"].shape  # type: ignore[misc]
         self.stem = nn.Conv2d(frames, channels[0], kernel_size=4, stride=4)
         self.body = nn.Sequential(
@@ -37,12 +44,63 @@ class VisionExtractor(BaseFeaturesExtractor):
         )
         with torch.no_grad():
             flat = self.body(self.stem(torch.zeros(1, frames, height, width))).shape[1]
-        self.project = nn.Sequential(nn.Linear(flat, features_dim), nn.ReLU())
+        self.project = nn.Sequential(nn.Linear(flat, code_dim), nn.ReLU())
 
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Image (B, 3K, H, W) in 0..255 and velocity (B, 2) -> (B, features_dim + 2)."""
+        """Image (B, 3K, H, W) in 0..255, velocity (B, 2), privileged (B, P) -> (B, D + 2 + P).
+
+        On a robot there is no privileged state; its place is left out, as the actor never reads it.
+        """
         image = observations["image"].float()
         # Pixels are scaled to 0..1 through the weights: on a CPU, a pass over all pixels costs as much as the network.
         patches = functional.conv2d(image, self.stem.weight / 255, self.stem.bias, stride=4)  # (B, C, H/4, W/4)
         code = self.project(self.body(patches))  # (B, D)
-        return torch.cat([code, observations["velocity"]], dim=1)
+        sensed = [code, observations["velocity"]]
+        return torch.cat(sensed + [observations[PRIVILEGED]] * (PRIVILEGED in observations), dim=1)
+
+
+class AsymmetricHeads(nn.Module):
+    """Hidden layers of actor and critic; the critic alone reads the privileged state (Pinto et al. 2018)."""
+
+    def __init__(self, features_dim: int, privileged_dim: int, hidden_units: int) -> None:
+        super().__init__()
+        self.sensed_dim = features_dim - privileged_dim
+        self.latent_dim_pi = self.latent_dim_vf = hidden_units
+        self.actor = nn.Sequential(nn.Linear(self.sensed_dim, hidden_units), nn.ReLU())
+        self.critic = nn.Sequential(
+            nn.Linear(features_dim, hidden_units), nn.ReLU(), nn.Linear(hidden_units, hidden_units), nn.ReLU()
+        )
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, D + 2 + P) -> latent codes (B, H) of actor and critic."""
+        return self.forward_actor(features), self.forward_critic(features)
+
+    def forward_actor(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, D + 2 [+ P]) -> (B, H); what lies beyond the sensed part is not read."""
+        return self.actor(features[:, : self.sensed_dim])
+
+    def forward_critic(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, D + 2 + P) -> (B, H)."""
+        return self.critic(features)
+
+
+class AsymmetricPolicy(MultiInputActorCriticPolicy):
+    """SB3's actor-critic policy over `VisionExtractor` with `AsymmetricHeads`."""
+
+    def __init__(self, *args: Any, hidden_units: int = 128, **kwargs: Any) -> None:
+        self._hidden_units = hidden_units
+        super().__init__(*args, **kwargs | {"features_extractor_class": VisionExtractor, "normalize_images": False})
+
+    def _build_mlp_extractor(self) -> None:
+        assert isinstance(self.features_extractor, VisionExtractor)
+        heads = AsymmetricHeads(self.features_dim, self.features_extractor.privileged_dim, self._hidden_units)
+        self.mlp_extractor = heads.to(self.device)  # type: ignore[assignment]  # SB3 uses it by these methods alone
+
+
+def with_privileged(observation: dict[str, np.ndarray], policy: ActorCriticPolicy) -> dict[str, np.ndarray]:
+    """Fill in zeros for the privileged state that ``predict`` asks for and the actor never reads."""
+    space = policy.observation_space
+    if not isinstance(space, gymnasium.spaces.Dict) or PRIVILEGED not in space.spaces:
+        return observation
+    shape = (len(observation["velocity"]), *(space[PRIVILEGED].shape or ()))
+    return observation | {PRIVILEGED: np.zeros(shape, np.float32)}

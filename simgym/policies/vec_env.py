@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,15 @@ from stable_baselines3.common.vec_env import VecEnv
 from simgym.deploy.policy import FrameStack
 from simgym.envs.simulation import Simulation, draw_episode_seed
 from simgym.envs.spaces import action_space, check_action
+from simgym.envs.tasks.chair_nav.expert import PRIVILEGED_DIM
 
 MEASURES = ("is_success", "spl", "soft_spl", "distance_to_goal", "collisions")
 
 
 class SimulationVecEnv(VecEnv):
     """Observations ``image`` (3K, H, W) uint8, K frames oldest first, and ``velocity`` (2,) float32.
+
+    ``privileged`` (see `ChairNav.privileged`) is for the critic alone.
 
     The info of an ended episode has ``episode`` (return r, length l, seconds of simulated time t), the measures
     `MEASURES`, ``reward_terms`` summed over the episode and unweighted, and what SB3 asks for
@@ -32,11 +35,13 @@ class SimulationVecEnv(VecEnv):
             {
                 "image": spaces.Box(0, 255, (3 * frame_stack, camera.height, camera.width), np.uint8),
                 "velocity": spaces.Box(-np.inf, np.inf, (2,), np.float32),
+                "privileged": spaces.Box(-np.inf, np.inf, (PRIVILEGED_DIM,), np.float32),
             }
         )
         self.render_mode = None
         super().__init__(n, space, action_space())
-        self._returns, self._terms = np.zeros(n), {}
+        self._returns = np.zeros(n)
+        self._terms: dict[str, np.ndarray] = {}
         self._actions = np.zeros((n, 2))
         self.restart(seed)
 
@@ -63,7 +68,10 @@ class SimulationVecEnv(VecEnv):
         frames = self._stack.push(observation.image, begun)  # (n, K, H, W, 3)
         n, k, height, width, _ = frames.shape
         image = np.ascontiguousarray(frames.transpose(0, 1, 4, 2, 3)).reshape(n, 3 * k, height, width)
-        return {"image": image, "velocity": observation.velocity.copy()}
+        return {"image": image, "velocity": observation.velocity.copy(), "privileged": self._privileged()}
+
+    def _privileged(self) -> np.ndarray:
+        return self.simulation.task.privileged(self.simulation.engine.state)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the actions for `step_wait`."""
@@ -107,6 +115,7 @@ class SimulationVecEnv(VecEnv):
         observation = {name: values.copy() for name, values in observation.items()}
         observation["image"][done] = np.tile(first, (1, self._stack.k, 1, 1))
         observation["velocity"][done] = fresh.velocity[done]
+        observation["privileged"][done] = self._privileged()[done]
         self._stack.refill(fresh.image, done)
         return observation
 
@@ -114,23 +123,23 @@ class SimulationVecEnv(VecEnv):
         """Release the simulator; may be called twice."""
         self.simulation.close()
 
-    def _worlds(self, indices: int | Sequence[int] | None) -> list[int]:
+    def _worlds(self, indices: int | Iterable[int] | None) -> list[int]:
         return list(self._get_indices(indices))
 
-    def get_attr(self, attr_name: str, indices: int | Sequence[int] | None = None) -> list[Any]:
+    def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
         """The attribute of the batch, once for each chosen world."""
         return [getattr(self, attr_name) for _ in self._worlds(indices)]
 
-    def set_attr(self, attr_name: str, value: Any, indices: int | Sequence[int] | None = None) -> None:
+    def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
         """Set the attribute of the batch; worlds share it."""
         setattr(self, attr_name, value)
 
     def env_method(
-        self, method_name: str, *args: Any, indices: int | Sequence[int] | None = None, **kwargs: Any
+        self, method_name: str, *args: Any, indices: int | Iterable[int] | None = None, **kwargs: Any
     ) -> list[Any]:
         """Call a method of the batch, once for each chosen world."""
         return [getattr(self, method_name)(*args, **kwargs) for _ in self._worlds(indices)]
 
-    def env_is_wrapped(self, wrapper_class: type, indices: int | Sequence[int] | None = None) -> list[bool]:
+    def env_is_wrapped(self, wrapper_class: type, indices: int | Iterable[int] | None = None) -> list[bool]:
         """No world is wrapped: there are no environments inside."""
         return [False for _ in self._worlds(indices)]

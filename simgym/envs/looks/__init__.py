@@ -13,7 +13,9 @@ from ..scene import Scene
 class LookSampler(Protocol):
     """What every look offers."""
 
-    textures: np.ndarray | None  # (T, S, S, 3) uint8: the bank that `Look.part_texture` indexes
+    @property
+    def textures(self) -> np.ndarray | None:
+        """(T, S, S, 3) uint8: the bank that `Look.part_texture` indexes."""
 
     def sample(self, rng: np.random.Generator) -> tuple[Look, dict[str, Any]]:
         """Draw one row, and the drawn values by name for ``info["draw"]``."""

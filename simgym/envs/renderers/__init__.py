@@ -31,8 +31,11 @@ class Renderer(Protocol):
     def apply(self, worlds: np.ndarray, layout: Layout, look: Look) -> None:
         """Take row ``i`` of a draw as the new variation of world ``worlds[i]``."""
 
-    def render(self, link_pos: np.ndarray, link_quat: np.ndarray) -> Frames:
-        """Draw every world with the robot's links at ``link_pos (n, L, 3)``, ``link_quat (n, L, 4)`` wxyz."""
+    def render(self, link_pos: np.ndarray, link_quat: np.ndarray, worlds: np.ndarray | None = None) -> Frames:
+        """Draw the given worlds, or all, with the links at ``link_pos (n, L, 3)``, ``link_quat (n, L, 4)`` wxyz.
+
+        The rows of the other worlds stay as they are.
+        """
 
     def close(self) -> None:
         """Release everything; may be called twice."""

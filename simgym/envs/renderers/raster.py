@@ -88,13 +88,14 @@ class RasterRenderer:
         self._paint["texture_size_m"][worlds] = look.texture_size_m
         self._place(worlds)
 
-    def render(self, link_pos: np.ndarray, link_quat: np.ndarray) -> Frames:
-        """Draw every world with the robot's links at ``link_pos (n, L, 3)``, ``link_quat (n, L, 4)`` wxyz."""
+    def render(self, link_pos: np.ndarray, link_quat: np.ndarray, worlds: np.ndarray | None = None) -> Frames:
+        """See `Renderer.render`."""
         self._link_pos[:], self._link_quat[:] = link_pos, link_quat
         kernels.aim_cameras(
             self.scene.camera_link, self._link_pos, self._link_quat, self._intrinsics, self._stage, self._views
         )
-        self._draw(self._worlds, self._views, self.supersample, self._scratch, self._target)
+        rows = self._worlds if worlds is None else np.asarray(worlds, np.int64)
+        self._draw(rows, self._worlds, self._views, self.supersample, self._scratch, self._target)
         return self._frames
 
     def snapshot(
@@ -118,7 +119,7 @@ class RasterRenderer:
         view["fx"], view["fy"], view["cx"], view["cy"] = _intrinsics(camera, supersample)
         scratch = self._new_scratch(camera.height * supersample, camera.width * supersample)
         frames, buffers = _new_frames(1, camera)
-        self._draw(np.array([range(self.num_worlds)[world]]), view, supersample, scratch, buffers)
+        self._draw(np.array([0]), np.array([range(self.num_worlds)[world]]), view, supersample, scratch, buffers)
         return frames.rgb[0]
 
     def close(self) -> None:
@@ -131,15 +132,21 @@ class RasterRenderer:
         )
 
     def _draw(
-        self, worlds: np.ndarray, views: np.ndarray, supersample: int, scratch: kernels.Scratch, target: kernels.Target
+        self,
+        rows: np.ndarray,
+        worlds: np.ndarray,
+        views: np.ndarray,
+        supersample: int,
+        scratch: kernels.Scratch,
+        target: kernels.Target,
     ) -> None:
-        """Share the worlds out among threads.
+        """Share ``rows`` of ``worlds``, ``views`` and ``target`` out among threads.
 
         Threads claim a few worlds at a time, and the caller draws what nobody claimed. A thread that another process
         keeps from running so costs nothing, where OpenMP's barrier (numba's ``prange``) would wait milliseconds for it.
         """
-        n, arguments = len(worlds), (
-            worlds, views, self._link_pos, self._link_quat, supersample, self._shapes, self._parts, self._geometry,
+        n, arguments = len(rows), (
+            rows, worlds, views, self._link_pos, self._link_quat, supersample, self._shapes, self._parts, self._geometry,
             self._paint, self._stage, self._textures, scratch, target,
         )  # fmt: skip
         step = max(1, n // (4 * self.threads))

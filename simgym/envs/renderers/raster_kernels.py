@@ -113,8 +113,9 @@ def aim_cameras(
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def draw_worlds(
     first: int,
-    last: int,  # draws rows first .. last - 1
+    last: int,  # draws rows[first] .. rows[last - 1]
     thread: int,  # whose scratch to use
+    rows: np.ndarray,  # (r,) int64: which rows of views and target to draw
     worlds: np.ndarray,  # (k,) int64: row i of views and target is world worlds[i]
     views: np.ndarray,  # (k,) VIEW in the world
     link_pos: np.ndarray,  # (n, L, 3)
@@ -130,7 +131,8 @@ def draw_worlds(
     target: Target,
 ) -> None:
     """Draw some of the worlds through their views; lets other threads draw other worlds meanwhile."""
-    for row in range(first, last):
+    for k in range(first, last):
+        row = rows[k]
         world = worlds[row]
         rgb = target.rgb[row] if supersample == 1 else scratch.rgb[thread]
         textured = _draw_parts(world, thread, views[row], link_pos[world], link_quat[world], rgb.shape, shapes, parts,

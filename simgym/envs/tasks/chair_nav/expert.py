@@ -12,6 +12,7 @@ from ... import geodesic
 LOOKAHEAD_M = 1.2
 TURN_GAIN = 2.5  # rad/s per rad of bearing
 SLOW_DOWN_RAD = 0.6  # turns in place beyond this bearing
+MEETING_M = 0.05  # this near to success the expert turns to the chair
 
 
 @numba.njit(cache=True)
@@ -55,7 +56,7 @@ def expert_command(
     """
     x, y, heading = pose
     distance = geodesic.distance_at(field, x, y)
-    if distance < 0.05:  # close enough: turn to the chair
+    if distance < MEETING_M:
         chair = _nearest_visible(chairs, x, y)
         goal_x, goal_y, speed = chairs[chair, 0], chairs[chair, 1], 0.0
     else:
@@ -66,3 +67,34 @@ def expert_command(
     speed *= max(0.0, 1.0 - abs(bearing) / SLOW_DOWN_RAD)
     turn = min(max(TURN_GAIN * bearing, -max_yaw_rate), max_yaw_rate)
     return speed, turn
+
+
+PRIVILEGED_DIM = 14
+RAY_RANGE_M = 2.0
+_RAYS = 8
+
+
+@numba.njit(cache=True)
+def privileged_view(
+    field: np.ndarray, blocked: np.ndarray, pose: np.ndarray, time_left: float, path: np.ndarray, out: np.ndarray
+) -> None:
+    """What only a simulator knows, for the critic of one world; see `ChairNav.privileged`."""
+    x, y, heading = pose
+    distance = geodesic.distance_at(field, x, y)
+    out[0] = min(distance, 15.0) / 5.0
+    out[1] = 1.0 if distance < MEETING_M else 0.0
+    waypoint_x, waypoint_y = _waypoint(field, blocked, x, y, path)
+    bearing = math.atan2(waypoint_y - y, waypoint_x - x) - heading
+    out[2], out[3] = math.cos(bearing), math.sin(bearing)
+    out[4] = time_left
+    out[5] = time_left * time_left
+    for ray in range(_RAYS):
+        angle = heading + 2 * math.pi * ray / _RAYS
+        reach = 0.0
+        while reach < RAY_RANGE_M:
+            i = geodesic.to_cell(x + (reach + geodesic.CELL_M) * math.cos(angle))
+            j = geodesic.to_cell(y + (reach + geodesic.CELL_M) * math.sin(angle))
+            if blocked[i, j]:
+                break
+            reach += geodesic.CELL_M
+        out[6 + ray] = reach / RAY_RANGE_M

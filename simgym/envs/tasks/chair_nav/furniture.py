@@ -17,10 +17,12 @@ from ...quaternion import from_rpy, from_yaw
 from ...scene import IDENTITY_QUAT, Body, Part, Semantic, Shape
 
 
-def slot_body(name: str, semantic: Semantic, boxes: int, cylinders: int = 0, spheres: int = 0, **options) -> Body:
+def slot_body(
+    name: str, semantic: Semantic, boxes: int, cylinders: int = 0, spheres: int = 0, *, collides: bool = True
+) -> Body:
     """A body with room for so many boxes, cylinders and spheres, in this order."""
     shapes = [Shape.BOX] * boxes + [Shape.CYLINDER] * cylinders + [Shape.SPHERE] * spheres
-    return Body(name, tuple(Part(shape, semantic, **options) for shape in shapes))
+    return Body(name, tuple(Part(shape, semantic, collides=collides) for shape in shapes))
 
 
 class Slot:
@@ -244,15 +246,15 @@ CHAIRS = {
     "train": {"four_legged": four_legged_chair, "swivel": swivel_chair, "armchair": armchair},
     "test": {"cantilever": cantilever_chair, "tub": tub_chair},
 }
-CHAIR_SLOT = {"boxes": 12, "cylinders": 2}
+CHAIR_SLOT = (12, 2)  # boxes, cylinders
 
 OBSTACLES = {
-    Semantic.TABLE: (Kind("table", table), {"boxes": 5, "cylinders": 2}, 3),
-    Semantic.CABINET: (Kind("cabinet", cabinet, 0.8, 0.2), {"boxes": 3}, 3),
-    Semantic.BOX: (Kind("box", carton), {"boxes": 3}, 3),
-    Semantic.BIN: (Kind("bin", bin_, 0.5, 0.2), {"boxes": 0, "cylinders": 1}, 3),
-    Semantic.PLANT: (Kind("plant", plant, 0.5, 0.3), {"boxes": 0, "cylinders": 2, "spheres": 2}, 3),
-}  # semantic class -> (kind, slot, how many slots the scene has)
+    Semantic.TABLE: (Kind("table", table), (5, 2, 0), 3),
+    Semantic.CABINET: (Kind("cabinet", cabinet, 0.8, 0.2), (3, 0, 0), 3),
+    Semantic.BOX: (Kind("box", carton), (3, 0, 0), 3),
+    Semantic.BIN: (Kind("bin", bin_, 0.5, 0.2), (0, 1, 0), 3),
+    Semantic.PLANT: (Kind("plant", plant, 0.5, 0.3), (0, 2, 2), 3),
+}  # semantic class -> kind; boxes, cylinders and spheres of a slot; how many slots the scene has
 
 CLUTTER = (
     Kind("shelf", shelf, 0.9, 0.17),
@@ -260,4 +262,4 @@ CLUTTER = (
     Kind("floor_lamp", floor_lamp, 0.6, 0.16),
     Kind("small_things", small_things, 0.3, 0.35),
 )
-CLUTTER_SLOT = {"boxes": 7, "cylinders": 2}
+CLUTTER_SLOT = (7, 2)  # boxes, cylinders

@@ -50,13 +50,13 @@ def build_bodies(config: LayoutConfig, clutter: ClutterRanges) -> tuple[Body, ..
         "ceiling", (Part(Shape.PLANE, Semantic.CEILING, (5.0, 5.0, 0.0), quat=ceiling_quat, collides=False),)
     )
     walls = slot_body("walls", Semantic.WALL, boxes=4 + MAX_BLOCKS)
-    chairs = [slot_body(f"chair{i}", Semantic.CHAIR, **CHAIR_SLOT) for i in range(config.chairs[1])]
+    chairs = [slot_body(f"chair{i}", Semantic.CHAIR, *CHAIR_SLOT) for i in range(config.chairs[1])]
     obstacles = [
-        slot_body(f"{kind.name}{i}", semantic, **slot)
+        slot_body(f"{kind.name}{i}", semantic, *slot)
         for semantic, (kind, slot, count) in OBSTACLES.items()
         for i in range(count)
     ]
-    pieces = [slot_body(f"clutter{i}", Semantic.CLUTTER, **CLUTTER_SLOT) for i in range(clutter.furniture[1])]
+    pieces = [slot_body(f"clutter{i}", Semantic.CLUTTER, *CLUTTER_SLOT) for i in range(clutter.furniture[1])]
     items = [
         slot_body(f"wall_item{i}", Semantic.WALL_ITEM, boxes=1, collides=False) for i in range(clutter.wall_items[1])
     ]
@@ -132,7 +132,8 @@ class LayoutSampler:
         room = draw_room(_held_out_or_known(ROOMS, split, rng), self._config.room_side_m, rng)
         self._write_room(layout, room)
         circles = np.zeros((0, 3))
-        styles, chairs = [], np.full((self._config.chairs[1], 2), np.inf)
+        styles: list[str] = []
+        chairs = np.full((self._config.chairs[1], 2), np.inf)
         for i in range(_count(rng, self._config.chairs)):
             style = _held_out_or_known(CHAIRS, split, rng)
             build = {**CHAIRS["train"], **CHAIRS["test"]}[style]
@@ -302,7 +303,9 @@ def _along_walls(
     side, along = rng.integers(4, size=20), rng.uniform(-1, 1, 20)
     away = half_depth + 0.005
     span_x, span_y = max(room.half_x - half_width, 0.0), max(room.half_y - half_width, 0.0)
-    x = np.choose(side, (along * span_x, along * span_x, away - room.half_x, room.half_x - away))
-    y = np.choose(side, (away - room.half_y, room.half_y - away, along * span_y, along * span_y))
-    yaws = np.choose(side, (0.0, np.pi, -np.pi / 2, np.pi / 2))  # +y, the front, faces the room
+    outward = np.where(side % 2 == 0, -1.0, 1.0)
+    at_end = side >= 2  # of the x axis
+    x = np.where(at_end, outward * (room.half_x - away), along * span_x)
+    y = np.where(at_end, along * span_y, outward * (room.half_y - away))
+    yaws = np.array([0.0, np.pi, -np.pi / 2, np.pi / 2])[side]  # +y, the front, faces the room
     return np.stack([x, y], axis=1), yaws, half_depth

@@ -19,7 +19,7 @@ from ...quaternion import wrap_angle, yaw
 from ...robot import Robot
 from ...scene import Scene
 from .config import ChairNavConfig, ClutterRanges, RewardConfig
-from .expert import expert_command
+from .expert import PRIVILEGED_DIM, expert_command, privileged_view
 from .layout import MAX_PATH_CELLS, Episode, LayoutSampler, build_bodies
 
 
@@ -113,13 +113,30 @@ class ChairNav:
 
     def expert_action(self, state: RobotState) -> np.ndarray:
         """(n, 2) float32 actions of the scripted planner, which knows the floor plan."""
-        poses = np.column_stack([state.link_pos[:, 0, :2], yaw(state.link_quat[:, 0])])
+        poses = self._poses(state)
         limits = (self.config.max_speed_m_s, self.config.max_yaw_rate_rad_s)
         commands = [
             expert_command(self.field[w], self.blocked[w], self.chairs[w], poses[w], *limits, self._path)
             for w in range(len(poses))
         ]
         return self.action(np.array(commands))
+
+    def privileged(self, state: RobotState) -> np.ndarray:
+        """(n, PRIVILEGED_DIM) float32 that only a simulator knows, for a critic in training and never for a policy.
+
+        Geodesic distance, whether it is nearly 0, direction to the next waypoint (cos, sin), time left (and squared),
+        free way in 8 directions; all scaled to about 1.
+        """
+        out = np.zeros((len(self.steps), PRIVILEGED_DIM))
+        poses = self._poses(state)
+        time_left = 1 - self.steps / self.max_steps
+        for w in range(len(out)):
+            privileged_view(self.field[w], self.blocked[w], poses[w], time_left[w], self._path, out[w])
+        return out.astype(np.float32)
+
+    def _poses(self, state: RobotState) -> np.ndarray:
+        """(n, 3) x, y, yaw_rad of the bases."""
+        return np.column_stack([state.link_pos[:, 0, :2], yaw(state.link_quat[:, 0])])
 
     def advance(self, state: RobotState, segmentation: np.ndarray) -> Outcome:
         """Judge one control step from the robot's state and what its camera sees (n, H, W, 2)."""

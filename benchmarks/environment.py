@@ -1,0 +1,105 @@
+"""Speed of ChairNav: ``python -m benchmarks.environment [--peer <python>] [--json results.json]``.
+
+Steps a second with pictures, in a batch and through `gymnasium.make`, and the time of a reset. With ``--peer`` (the
+Python of an environment that has ``miniworld`` installed, see `benchmarks/_miniworld.py`) MiniWorld's FourRooms is
+measured in the same run, before and after, and the ratio is given. The machine is rarely ours alone: each figure is
+the best of several repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+
+import simgym  # noqa: F401 (registers the environments)
+from simgym.envs.simulation import Simulation
+from simgym.policies.evaluation import episode_seeds
+
+BATCH = 16
+REPEATS = 5
+TARGETS = {"batch_steps_per_s": 4000, "single_steps_per_s": 1200, "reset_ms": 2.0, "ratio_to_miniworld": 4.0}
+
+
+def batch_speed(domain: str, num_steps: int = 250) -> float:
+    """World steps a second of a batch with random actions, resets included."""
+    env = gymnasium.make_vec("simgym/ChairNav-v0", BATCH, domain=domain)
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1, 1, (num_steps, BATCH, 2))
+    started = time.perf_counter()
+    for action in actions:
+        env.step(action)
+    seconds = time.perf_counter() - started
+    env.close()
+    return num_steps * BATCH / seconds
+
+
+def single_speed(num_steps: int = 600) -> float:
+    """Steps a second of one environment from `gymnasium.make`, resets included."""
+    env = gymnasium.make("simgym/ChairNav-v0", disable_env_checker=True)
+    env.reset(seed=0)
+    actions = np.random.default_rng(0).uniform(-1, 1, (num_steps, 2)).astype(np.float32)
+    started = time.perf_counter()
+    for action in actions:
+        _, _, terminated, truncated, _ = env.step(action)
+        if terminated or truncated:
+            env.reset()
+    seconds = time.perf_counter() - started
+    env.close()
+    return num_steps / seconds
+
+
+def reset_ms(count: int = 200) -> float:
+    """Milliseconds to draw, place and see a new episode in one world of a batch."""
+    from simgym.envs.config import DOMAINS
+    from simgym.envs.tasks.chair_nav.config import ChairNavConfig
+
+    simulation = Simulation(ChairNavConfig(), DOMAINS["sim"], BATCH)
+    seeds = np.array(episode_seeds(0, count, "train"))
+    simulation.reset(np.arange(BATCH), seeds[:BATCH])
+    started = time.perf_counter()
+    for k, seed in enumerate(seeds):
+        simulation.reset(np.array([k % BATCH]), np.array([seed]))
+    seconds = time.perf_counter() - started
+    simulation.close()
+    return 1000 * seconds / count
+
+
+def peer_speed(python: str) -> float:
+    """Steps a second of MiniWorld's FourRooms at our picture size, in its own Python environment."""
+    script = Path(__file__).with_name("_miniworld.py")
+    done = subprocess.run([python, str(script)], capture_output=True, text=True, check=True)
+    return float(done.stdout.strip().splitlines()[-1])
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", help="python of an environment with miniworld")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    arguments = parser.parse_args()
+    batch_speed("sim", 10)  # compiles
+    peer = [peer_speed(arguments.peer)] if arguments.peer else []
+    result = {
+        "batch_steps_per_s": max(batch_speed("sim") for _ in range(REPEATS)),
+        "batch_randomized_steps_per_s": max(batch_speed("randomized") for _ in range(REPEATS)),
+        "single_steps_per_s": max(single_speed() for _ in range(REPEATS)),
+        "reset_ms": min(reset_ms() for _ in range(REPEATS)),
+    }
+    if peer:
+        result["miniworld_steps_per_s"] = max([*peer, peer_speed(arguments.peer)])
+        result["ratio_to_miniworld"] = result["batch_steps_per_s"] / result["miniworld_steps_per_s"]
+    for name, value in result.items():
+        print(f"{name:32s} {value:10.2f}   target {TARGETS.get(name, '-')}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""Trains a policy by PPO: segments between checkpoints, evaluation on the way, export and report at the end.
+
+Exact resumption: a training is cut into segments. At the start of each, every random generator is seeded from
+(seed, segment) and all worlds restart, so that a segment depends on nothing but the checkpoint before it. A run that
+was killed and resumed therefore gives the same weights, bit for bit on a CPU, as one left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.utils import set_random_seed
+from tqdm import tqdm
+
+from simgym.config.schema import TrainConfig
+from simgym.deploy.bundle import Contract, policy_contract
+from simgym.deploy.files import atomic_path
+from simgym.deploy.policy import FrameStack, Policy
+from simgym.envs.simulation import Simulation
+
+from .actors import BundleActor, ModelActor
+from .checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from .evaluation import Evaluation, episode_seeds, evaluate, header, write_evaluation
+from .export import export_policy
+from .networks import AsymmetricPolicy
+from .report import write_report
+from .vec_env import SimulationVecEnv
+
+EVALUATION_SEED = 20_001  # of evaluations during training, on layouts of the train split
+FINAL_SEED = 30_001
+EXPORT_FRAMES = 1024  # on which the bundle is compared with the model
+EVALUATION_WORLDS = 16
+NUM_TRACES = 8  # episodes shown in the report
+FINAL_LEARNING_RATE = 0.05  # share of the first one that it never falls below
+BUNDLE, BEST, LAST = "policy.onnx", "best_model.zip", "last_model.zip"
+CHECKPOINTS = "checkpoints"
+LICENCE = "Apache-2.0"
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM: everything has been saved."""
+
+
+def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | None) -> PPO:
+    """PPO with our vision network; the learning rate falls linearly over the training."""
+    algo = config.algo
+    model = PPO(
+        AsymmetricPolicy,
+        env,
+        learning_rate=lambda remaining: algo.learning_rate * max(remaining, FINAL_LEARNING_RATE),
+        n_steps=algo.n_steps,
+        batch_size=algo.batch_size,
+        n_epochs=algo.n_epochs,
+        gamma=algo.gamma,
+        gae_lambda=algo.gae_lambda,
+        clip_range=algo.clip_range,
+        ent_coef=algo.ent_coef,
+        policy_kwargs={
+            "features_extractor_kwargs": {"channels": tuple(algo.channels), "code_dim": algo.code_dim},
+            "hidden_units": algo.hidden_units,
+            "log_std_init": algo.log_std_init,
+        },
+        seed=config.seed,
+        device=config.device,
+    )
+    if log_folder is not None:
+        model.set_logger(configure(str(log_folder), ["tensorboard"]))
+    return model
+
+
+class Segments(BaseCallback):
+    """At every segment's end: evaluate, save, and begin the next one from its own seed."""
+
+    def __init__(self, config: TrainConfig, out: Path, progress: dict[str, Any]) -> None:
+        super().__init__()
+        self.config, self.out = config, out
+        self.curve: list[dict[str, Any]] = progress.get("curve", [])
+        self.best: list[float] = progress.get("best", [-1.0, -np.inf])  # success rate, mean return
+        self.seconds_before: float = progress.get("wall_seconds", 0.0)
+        self.interrupted = threading.Event()
+        self._terms: dict[str, list[float]] = {}
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds of training so far, over all resumptions."""
+        return self.seconds_before + time.perf_counter() - self._started_at
+
+    def _on_training_start(self) -> None:
+        self._started_at = time.perf_counter()
+        simulation = Simulation(self.config.env, self.config.domain, EVALUATION_WORLDS, "train")
+        self._evaluation = simulation
+        self._begin()
+
+    def _on_training_end(self) -> None:
+        self._evaluation.close()
+
+    def _begin(self) -> None:
+        """Seed everything from the number of steps that are done, and restart every world."""
+        env, model = self.training_env, self.model
+        assert isinstance(env, SimulationVecEnv) and isinstance(model, PPO)
+        seed = int(np.random.SeedSequence([self.config.seed, self.num_timesteps]).generate_state(1)[0])
+        set_random_seed(seed)
+        env.restart(seed)
+        model._last_obs = env.reset()
+        model._last_episode_starts = np.ones(env.num_envs, bool)
+        self._next = self.num_timesteps + self.config.checkpoint_every
+        self._terms = {}
+
+    def _on_rollout_start(self) -> None:
+        """Between an update and the next rollout: the only moment with nothing in flight."""
+        if self.num_timesteps >= self._next:
+            self.save()
+            self._begin()
+
+    def save(self) -> None:
+        """Evaluate, log, and write the checkpoint (and the best model)."""
+        assert isinstance(self.model, PPO)
+        config = self.config
+        actor = ModelActor(self.model, config.algo.frame_stack, self._evaluation.num_worlds)
+        seeds = episode_seeds(EVALUATION_SEED, config.eval_episodes, "train")
+        evaluation = evaluate(self._evaluation, actor, seeds, progress=False)
+        summary = evaluation.summary()
+        self._log(evaluation, summary)
+        self.curve.append(
+            {"steps": self.num_timesteps, "wall_seconds": self.wall_seconds}
+            | {name: summary[name] for name in ("success_rate", "success_ci95", "spl", "mean_return")}
+            | {"terms": {name: float(np.mean(values)) for name, values in self._terms.items()}}
+        )
+        score = [summary["success_rate"], summary["mean_return"]]
+        if score > self.best:
+            self.best = score
+            with atomic_path(self.out / BEST) as path:
+                self.model.save(path)
+        low, high = summary["success_ci95"]
+        tqdm.write(f"{self.num_timesteps:>9,} steps: success {score[0]:.0%} ({low:.0%}-{high:.0%}), spl {summary['spl']:.2f}")
+        progress = {"curve": self.curve, "best": self.best, "wall_seconds": self.wall_seconds}
+        save_checkpoint(self.out / CHECKPOINTS, self.model, progress)
+
+    def _log(self, evaluation: Evaluation, summary: dict[str, Any]) -> None:
+        self.logger.record("eval/mean_reward", summary["mean_return"])
+        self.logger.record("eval/mean_ep_length", float(np.mean([row["steps"] for row in evaluation.episodes])))
+        self.logger.record("eval/success_rate", summary["success_rate"])
+        self.logger.record("eval/spl", summary["spl"])
+        self.logger.dump(self.num_timesteps)
+
+    def _on_step(self) -> bool:
+        for info in self.locals["infos"]:
+            for name, value in info.get("reward_terms", {}).items():
+                self._terms.setdefault(name, []).append(value)
+        return not self.interrupted.is_set()
+
+    def _on_rollout_end(self) -> None:
+        for name, values in self._terms.items():
+            self.logger.record(f"reward/{name}", float(np.mean(values[-200:])))
+
+
+@contextmanager
+def _stop_on_signals(callback: Segments) -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop the training at the next step, where it can be saved; a second one kills."""
+
+    def stop(number: int, frame: Any) -> None:
+        callback.interrupted.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any]:
+    """Train, evaluate on held-out layouts, export and report into ``out``.
+
+    Args:
+        config: the whole configuration.
+        out: the run folder, with its ``config.yaml``.
+        resume: go on from the newest checkpoint in ``out``.
+
+    Returns:
+        The content of ``eval.json``.
+
+    Raises:
+        Interrupted: by Ctrl-C or SIGTERM; weights are saved, and the last checkpoint can be resumed from.
+    """
+    torch.set_num_threads(os.cpu_count() or 1)
+    simulation = Simulation(config.env, config.domain, config.algo.num_envs, "train")
+    env = SimulationVecEnv(simulation, config.algo.frame_stack, config.seed)
+    model = build_model(config, env, out / "tensorboard")
+    checkpoint = latest_checkpoint(out / CHECKPOINTS) if resume else None
+    segments = Segments(config, out, load_checkpoint(checkpoint, model) if checkpoint else {})
+    remaining = config.total_steps - model.num_timesteps
+    if remaining > 0:
+        with _stop_on_signals(segments):
+            callbacks = CallbackList([segments, ProgressBarCallback()])
+            model.learn(remaining, callback=callbacks, reset_num_timesteps=False)
+        if segments.interrupted.is_set():
+            with atomic_path(out / LAST) as path:
+                model.save(path)
+            raise Interrupted(f"stopped after {model.num_timesteps} steps, weights in {out / LAST}")
+        segments.save()
+    env.close()
+    return finish(config, out, model, segments)
+
+
+def finish(config: TrainConfig, out: Path, model: PPO, segments: Segments) -> dict[str, Any]:
+    """Export the policy, evaluate the exported bundle on held-out layouts, write numbers and report."""
+    simulation = Simulation(config.env, config.domain, EVALUATION_WORLDS, "test")
+    bundle, frames = out / BUNDLE, _collect_frames(simulation, model, config.algo.frame_stack)
+    contract = _contract(config, simulation, {"steps": model.num_timesteps, "seed": config.seed})
+    export_policy(model, contract, bundle, *frames)
+    actor = BundleActor(Policy(bundle, threads=torch.get_num_threads()), None, simulation.num_worlds)
+    seeds = episode_seeds(FINAL_SEED, config.final_episodes, "test")
+    evaluation = evaluate(simulation, actor, seeds, num_traces=NUM_TRACES)
+    about = header(config.env, config.domain, "test", str(bundle), None, FINAL_SEED)
+    result = write_evaluation(out, evaluation, about)
+    measured = {name: result[name] for name in ("success_rate", "success_ci95", "spl", "episodes")}
+    export_policy(model, replace(contract, training={**contract.training, **measured, "split": "test"}), bundle, *frames)
+    write_report(out, result, evaluation, segments.curve)
+    simulation.close()
+    return result
+
+
+def _contract(config: TrainConfig, simulation: Simulation, training: dict[str, Any]) -> Contract:
+    task = config.env
+    return policy_contract(
+        task=task.name,
+        camera=simulation.camera,
+        frame_stack=config.algo.frame_stack,
+        command_low=(0.0, -task.max_yaw_rate_rad_s),
+        command_high=(task.max_speed_m_s, task.max_yaw_rate_rad_s),
+        rate_hz=task.control_rate_hz,
+        domains=[config.domain.name],
+        licence=LICENCE,
+        training=training,
+    )
+
+
+def _collect_frames(simulation: Simulation, model: PPO, frame_stack: int) -> tuple[np.ndarray, np.ndarray]:
+    """Real observations to compare the bundle on: stacked frames (F, K, H, W, 3) and velocities (F, 2)."""
+    actor, stack = ModelActor(model, frame_stack, simulation.num_worlds), FrameStack(frame_stack, simulation.num_worlds)
+    everywhere = np.ones(simulation.num_worlds, bool)
+    simulation.reset(np.arange(simulation.num_worlds), np.array(episode_seeds(0, simulation.num_worlds, "test")))
+    frames, velocities = [], []
+    for step in range(EXPORT_FRAMES // simulation.num_worlds):
+        begun = everywhere if step == 0 else ~everywhere
+        observation = simulation.observe()
+        frames.append(stack.push(observation.image, begun))
+        velocities.append(observation.velocity.copy())
+        simulation.step(actor.act(simulation, begun))
+    return np.concatenate(frames), np.concatenate(velocities)
