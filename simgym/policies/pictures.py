@@ -5,11 +5,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from simgym.deploy.camera import Camera
+from simgym.envs.simulation import Simulation
+
 from .evaluation import Trace
 
 GREEN, RED, BLUE = (46, 168, 92), (222, 60, 52), (48, 132, 214)
 WHITE, INK = (255, 255, 255), (24, 26, 32)
 VOID = (44, 47, 56)  # around the room, where nothing is
+# Where a room is looked at from: above, a little aside, so that walls stand and hide almost nothing.
+ROOM_EYE_M, ROOM_TARGET_M, ROOM_FOV_RAD = np.array([0.0, -5.0, 12.0]), np.array([0.0, -0.1, 0.0]), 1.13
 MARGIN = 0.03  # of void around the room, as a share of the picture
 SHIFT = 4  # OpenCV takes integers; with so many binary digits behind the point, lines do not jitter
 
@@ -34,10 +39,9 @@ class FloorPlan:
         offset = side_px / 2 - scale * (low + high) / 2
         self.px_per_m = scale * len(overview) / extent_m
         self._centre_px = scale * len(overview) / 2 + offset  # (2,) where x = y = 0 is
-        painted = np.where(lit[..., None], overview, np.array(VOID, np.uint8))
         # OpenCV counts from the middle of the first pixel, everything here from its corner.
         matrix = np.column_stack([np.eye(2) * scale, offset + (scale - 1) / 2])
-        self.image = cv2.warpAffine(painted, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR, borderValue=VOID)
+        self.image = cv2.warpAffine(_paint_void(overview), matrix, (side_px, side_px), borderValue=VOID)
 
     def draw_path(self, poses: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
         """The room with a path: a dot at the start, the robot with its heading at the end.
@@ -57,12 +61,6 @@ class FloorPlan:
         self._draw_robot(picture, points[-1], poses[-1, 2], colour)
         return picture
 
-    def draw_robot(self, pose: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-        """The room with the robot at a pose (3,), a new array."""
-        picture = self.image.copy()
-        self._draw_robot(picture, self._to_px(pose[None, :2])[0], pose[2], colour)
-        return picture
-
     def _draw_robot(self, picture: np.ndarray, point: np.ndarray, yaw_rad: float, colour: tuple[int, int, int]) -> None:
         radius = max(0.2 * self.px_per_m, len(picture) / 60)
         tip = point + 1.9 * radius * np.array([np.cos(yaw_rad), -np.sin(yaw_rad)])
@@ -79,6 +77,13 @@ def draw_trace(trace: Trace, side_px: int, poses: int | None = None) -> np.ndarr
     assert trace.overview is not None
     plan = FloorPlan(trace.overview, trace.overview_extent_m, side_px)
     return plan.draw_path(np.array(trace.poses[:poses]), GREEN if trace.success else RED)
+
+
+def draw_room(simulation: Simulation, world: int, width_px: int, height_px: int) -> np.ndarray:
+    """The room of a world as it is now, from above and aside without its ceiling, (height, width, 3) uint8."""
+    camera = Camera.from_fov(width_px, height_px, ROOM_FOV_RAD)
+    picture = simulation.renderer.snapshot(world, camera, ROOM_EYE_M, ROOM_TARGET_M)
+    return _paint_void(picture)
 
 
 def camera_strip(images: list[np.ndarray], count: int, columns: int, gap_px: int = 1) -> np.ndarray:
@@ -101,6 +106,11 @@ def tile(images: list[np.ndarray], columns: int, gap_px: int = 2, colour: tuple[
 def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
     """Every pixel as a square of ``factor`` pixels, as the robot sees it."""
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _paint_void(picture: np.ndarray) -> np.ndarray:
+    """Black, where the renderer hit nothing, is harsh on a page."""
+    return np.where(picture.max(axis=2, keepdims=True) > 0, picture, np.array(VOID, np.uint8))
 
 
 def _disc(

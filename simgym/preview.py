@@ -1,0 +1,55 @@
+"""Preview what a domain draws: a picture grid of what the robot may meet.
+
+Writes preview.png. Each cell shows what the robot sees, and its room from above, two seconds into an episode: the
+scripted expert has turned it off the wall that it may have started at.
+
+Examples:
+    python -m simgym.preview env=ChairNav domain=randomized
+    python -m simgym.preview domain=randomized split=test rows=8 seed=2
+    python -m simgym.preview domain=randomized 'domain.randomization.look.saturation=[0,0.2]'
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+
+from simgym.config.command import run_command
+from simgym.config.run_dir import start_run
+from simgym.config.schema import PreviewConfig
+
+VIEW_PX = 180  # about the height of a cell
+DRIVE_S = 2.0
+
+
+def main(config: PreviewConfig) -> None:
+    """Draw the grid."""
+    import cv2
+    import numpy as np
+
+    from simgym.deploy.files import atomic_path
+    from simgym.envs.simulation import Simulation
+    from simgym.policies.evaluation import episode_seeds
+    from simgym.policies.pictures import draw_room, enlarge, tile
+
+    cells = []
+    with closing(Simulation(config.env, config.domain, config.columns, config.split)) as simulation:
+        out, worlds = start_run(config), np.arange(config.columns)
+        height, width = simulation.camera.height, simulation.camera.width
+        factor = max(1, round(VIEW_PX / height))
+        seeds = episode_seeds(config.seed, config.rows * config.columns, config.split)
+        for row in np.reshape(seeds, (config.rows, config.columns)):
+            simulation.reset(worlds, row)
+            for _ in range(round(DRIVE_S * config.env.control_rate_hz)):
+                simulation.step(simulation.expert_action())
+            views = simulation.observe().image
+            for world in worlds.tolist():
+                room = draw_room(simulation, world, width * factor, height * factor)
+                cells.append(np.hstack([enlarge(views[world], factor), room]))
+    with atomic_path(out / "preview.png") as path:
+        cv2.imwrite(str(path), cv2.cvtColor(tile(cells, config.columns, gap_px=8), cv2.COLOR_RGB2BGR))
+    print(f"drew {len(cells)} rooms of {config.domain.name}; wrote {out / 'preview.png'}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(PreviewConfig, main))
