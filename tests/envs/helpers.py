@@ -18,9 +18,7 @@ EMPTY_ROOMS: dict[str, Any] = {"obstacles": (0, 0)}
 def chair_nav(layout: dict[str, Any] | None = None, reward: dict[str, Any] | None = None, **changes: Any):
     """The default configuration with some fields changed."""
     config = ChairNavConfig(**changes)
-    return replace(
-        config, layout=replace(config.layout, **layout or {}), reward=replace(config.reward, **reward or {})
-    )
+    return replace(config, layout=replace(config.layout, **layout or {}), reward=replace(config.reward, **reward or {}))
 
 
 def randomized(look: dict[str, Any] | None = None, dynamics: dict[str, Any] | None = None, **changes) -> DomainConfig:
