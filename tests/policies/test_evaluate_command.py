@@ -1,0 +1,141 @@
+"""`python -m simgym.evaluate`: what it writes, what it says, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+import simgym.evaluate as evaluate_command
+from simgym.config.command import run_command
+from simgym.config.schema import EvaluateConfig
+from simgym.deploy import Camera, policy_contract
+
+# Half speed, and turns to where the red is: mean of red minus green in the right half, less that in the left half.
+POLICY_GRAPH = """
+<ir_version: 10, opset_import: ["" : 18]>
+policy (uint8[N, 1, 60, 80, 3] image, float[N, 2] velocity) => (float[N, 2] command)
+<float[3, 1] colour = {1, -1, 0}, int64[2] halves = {40, 40}, int64[4] axes = {1, 2, 3, 4}, int64[2] flat = {-1, 1},
+ float gain = {0.1}, float speed = {0.25}>
+{
+    pixels = Cast<to = 1>(image)
+    redness = MatMul(pixels, colour)
+    left, right = Split<axis = 3>(redness, halves)
+    left_mean = ReduceMean<keepdims = 0>(left, axes)
+    right_mean = ReduceMean<keepdims = 0>(right, axes)
+    balance = Sub(left_mean, right_mean)
+    turn = Mul(balance, gain)
+    column = Reshape(turn, flat)
+    still = Sub(column, column)
+    forward = Add(still, speed)
+    command = Concat<axis = 1>(forward, column)
+}
+"""
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def bundle(
+    name: str = "policy.onnx", camera: Camera | None = None, task: str = "ChairNav", rate_hz: float = 5.0
+) -> str:
+    camera = camera or Camera.from_fov(80, 60, np.radians(69.0))
+    contract = policy_contract(task, camera, 1, (0.0, -1.5), (0.5, 1.5), rate_hz, ("sim",), "Apache-2.0")
+    graph = POLICY_GRAPH.replace("60, 80, 3]", f"{camera.height}, {camera.width}, 3]")
+    model = onnx.parser.parse_model(graph)
+    onnx.helper.set_model_props(model, {"simgym": contract.to_json()})
+    onnx.save(model, name)
+    return name
+
+
+def run(*words: str) -> int:
+    return run_command(EvaluateConfig, evaluate_command.main, words)
+
+
+def read(folder: str) -> dict:
+    return json.loads((Path(folder) / "eval.json").read_text())
+
+
+def names(folder: str) -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def test_it_writes_numbers_episodes_and_a_report(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("env=ChairNav", "policy=expert", "episodes=6", "num_envs=4", "out=here") == 0
+    assert names("here") == ["config.yaml", "episodes.csv", "eval.json", "report.html"]
+    result = read("here")
+    assert (result["env"], result["domain"], result["split"], result["policy"]) == ("ChairNav", "sim", "test", "expert")
+    assert (result["episodes"], result["seed"], result["goggles"]) == (6, 1, None)
+    assert len(Path("here/episodes.csv").read_text().splitlines()) == 7
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"success {result['success_rate']:.1%}")
+    assert line.endswith("; wrote eval.json, episodes.csv, report.html in here")
+
+
+def test_a_bundle_drives_and_a_video_is_written() -> None:
+    words = (f"policy={bundle()}", "domain=randomized", "episodes=3", "video=true", "seed=4", "split=train", "out=here")
+    assert run(*words) == 0
+    assert "episodes.mp4" in names("here")
+    result = read("here")
+    assert (result["domain"], result["look"], result["split"]) == ("randomized", "randomized", "train")
+    assert result["policy"] == "policy.onnx" and result["episodes"] == 3
+
+
+def test_the_number_of_worlds_changes_no_number() -> None:
+    bundle()
+    for worlds in ("1", "5"):
+        assert run("policy=policy.onnx", "episodes=5", f"num_envs={worlds}", f"out={worlds}") == 0
+    assert Path("1/episodes.csv").read_text() == Path("5/episodes.csv").read_text()
+
+
+def test_a_run_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("here").mkdir()
+    Path("here/mine.txt").touch()
+    assert run("policy=random", "episodes=1", "out=here") == 1
+    assert "here exists already" in capsys.readouterr().err
+    assert names("here") == ["mine.txt"]
+
+
+def corrupt() -> str:
+    Path("corrupt.onnx").write_bytes(b"not a bundle")
+    return "corrupt.onnx"
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (lambda: "missing.onnx", "missing.onnx"),
+        (corrupt, "corrupt.onnx"),
+        (lambda: bundle("a.onnx", camera=Camera.from_fov(80, 60, 0.8)), "camera"),
+        (lambda: bundle("a.onnx", task="Grasp"), "a policy for Grasp, not for ChairNav"),
+        (lambda: bundle("a.onnx", rate_hz=10.0), "set env.control_rate_hz=10"),
+    ],
+)
+def test_a_wrong_policy_is_one_line_and_leaves_nothing(policy, expected: str, capsys) -> None:
+    assert run(f"policy={policy()}", "episodes=1", "out=here") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert expected in line
+    assert not Path("here").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["policy=expert", "goggles=g.onnx"], "policy=expert sees no picture"),
+        (["policy=random", "split=validation"], "split=validation: choose from train, test"),
+        (["policy=random", "episodes=0"], "episodes=0: must be at least 1"),
+        (["policy=random", "env.control_rate_hz=7"], "expected a divisor of 20"),
+        ([], "policy= is required"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(words: list[str], expected: str, capsys) -> None:
+    assert run(*words, "out=here") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert expected in line
+    assert not Path("here").exists()
