@@ -15,6 +15,7 @@ from .scene import IDENTITY_QUAT, Body, Part, Semantic, Shape
 
 ASSETS = Path(__file__).parent / "assets"
 Vector = tuple[float, float, float]
+Frame = list[tuple[np.ndarray, np.ndarray]]  # offset (3,) and quaternion (4,) of each joint from a link up to the root
 
 
 class RobotError(UserError):
@@ -61,12 +62,19 @@ def load_robot(name_or_path: str) -> Robot:
         root = ET.parse(path).getroot()
     except ET.ParseError as error:
         raise RobotError(f"{path} is not well-formed XML: {error}") from error
+    try:
+        return _read(path, root)
+    except (KeyError, ValueError) as error:
+        raise RobotError(f"{path}: an element lacks {error} or has a wrong number there") from error
+
+
+def _read(path: Path, root: ET.Element) -> Robot:
     links = root.findall("link")
     bodies = tuple(_link_body(link, path) for link in links)
     names = [body.name for body in bodies]
     if "camera_link" not in names:
         raise RobotError(f"{path} has no link 'camera_link' (x forward, z up) to carry the camera")
-    frames = _frames_at_rest(root, names)
+    frames = _frames_at_rest(root, names, path)
     radius, height = _extent(links, frames, path)
     return Robot(path, bodies, names.index("camera_link"), _drive(root, links, frames, path), radius, height)
 
@@ -118,25 +126,34 @@ def _link_body(link: ET.Element, path: Path) -> Body:
     return Body(link.attrib["name"], tuple(_part(visual, path) for visual in link.findall("visual")))
 
 
-def _frames_at_rest(root: ET.Element, names: list[str]) -> dict[str, np.ndarray]:
-    """Positions of the links' frames in the root's frame at zero joint angles (rotations of frames are not needed)."""
-    parent_of = {}
+def _frames_at_rest(root: ET.Element, names: list[str], path: Path) -> dict[str, Frame]:
+    """The way from each link's frame to the root's at zero joint angles."""
+    above: dict[str, tuple[str, tuple[np.ndarray, np.ndarray]]] = {}
     for joint in root.findall("joint"):
         child, parent = joint.find("child"), joint.find("parent")
         if child is None or parent is None:
-            raise RobotError(f"joint {joint.get('name')!r} lacks a <parent> or a <child>")
-        parent_of[child.attrib["link"]] = (parent.attrib["link"], np.array(_origin(joint)[0]))
-    frames: dict[str, np.ndarray] = {}
+            raise RobotError(f"{path}: joint {joint.get('name')!r} lacks a <parent> or a <child>")
+        pos, rpy = _origin(joint)
+        above[child.attrib["link"]] = parent.attrib["link"], (np.array(pos), np.array(from_rpy(rpy)))
+    frames: dict[str, Frame] = {}
     for name in names:
-        position, link = np.zeros(3), name
-        while link in parent_of:
-            link, offset = parent_of[link]
-            position = position + offset
-        frames[name] = position
+        frames[name], link = [], name
+        while link in above:
+            link, step = above[link]
+            frames[name].append(step)
+            if len(frames[name]) > len(names):
+                raise RobotError(f"{path}: the joints above link {name!r} form a loop")
     return frames
 
 
-def _extent(links: list[ET.Element], frames: dict[str, np.ndarray], path: Path) -> tuple[float, float]:
+def _to_root(frame: Frame, points: np.ndarray) -> np.ndarray:
+    """(..., 3) points of a link's frame, in the root's frame."""
+    for offset, quat in frame:
+        points = offset + rotate(quat, points)
+    return points
+
+
+def _extent(links: list[ET.Element], frames: dict[str, Frame], path: Path) -> tuple[float, float]:
     """Radius and height of the collision shapes about the root's z axis."""
     radius = height = 0.0
     for link in links:
@@ -146,22 +163,21 @@ def _extent(links: list[ET.Element], frames: dict[str, np.ndarray], path: Path) 
     return radius, height
 
 
-def _reach(part: Part, frame: np.ndarray) -> tuple[float, float]:
-    """How far a part reaches from the z axis, and how high, its link's frame being at ``frame``."""
-    center = frame + np.array(part.pos)
-    round_in_plan = part.shape == Shape.SPHERE or (part.shape == Shape.CYLINDER and part.quat == IDENTITY_QUAT)
-    if round_in_plan:
-        rise = part.size[0] if part.shape == Shape.SPHERE else part.size[1]
-        return float(np.hypot(center[0], center[1])) + part.size[0], float(center[2]) + rise
+def _reach(part: Part, frame: Frame) -> tuple[float, float]:
+    """How far a part reaches from the z axis, and how high."""
     half = np.array(part.size) if part.shape == Shape.BOX else np.array([part.size[0], part.size[0], part.size[1]])
+    if part.shape == Shape.SPHERE:
+        half[2] = part.size[0]
     signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
-    corners = center + rotate(np.array(part.quat), signs * half)  # (8, 3)
-    return float(np.hypot(corners[:, 0], corners[:, 1]).max()), float(corners[:, 2].max())
+    local = np.concatenate([[[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]], signs * half])  # centre, axis, corners
+    center, tip, *corners = _to_root(frame, np.array(part.pos) + rotate(np.array(part.quat), local))  # (10, 3)
+    upright = abs(tip[2] - center[2]) > 1 - 1e-9
+    if part.shape == Shape.SPHERE or (part.shape == Shape.CYLINDER and upright):
+        return float(np.hypot(center[0], center[1])) + part.size[0], float(center[2] + half[2])
+    return max(float(np.hypot(x, y)) for x, y, _ in corners), max(float(z) for _, _, z in corners)
 
 
-def _drive(
-    root: ET.Element, links: list[ET.Element], frames: dict[str, np.ndarray], path: Path
-) -> DifferentialDrive:
+def _drive(root: ET.Element, links: list[ET.Element], frames: dict[str, Frame], path: Path) -> DifferentialDrive:
     """Wheel radius and separation from the wheels' collision cylinders."""
     by_name = {link.attrib["name"]: link for link in links}
     joints = {joint.attrib["name"]: joint for joint in root.findall("joint")}
@@ -177,5 +193,7 @@ def _drive(
         if part is None or part.shape not in (Shape.CYLINDER, Shape.SPHERE):
             raise RobotError(f"{path}: the wheel {link!r} needs a cylinder or a sphere as its collision shape")
         radii.append(part.size[0])
-        sides.append(frames[link][1])
-    return DifferentialDrive(names, float(np.mean(radii)), float(abs(sides[0] - sides[1])))
+        sides.append(float(_to_root(frames[link], np.zeros(3))[1]))
+    if min(radii) <= 0 or sides[0] <= sides[1]:
+        raise RobotError(f"{path}: wheels need a radius, and the left one (+y) a place to the left of the right one")
+    return DifferentialDrive(names, float(np.mean(radii)), sides[0] - sides[1])

@@ -1,4 +1,4 @@
-"""The single environment: Gymnasium's and SB3's contracts, seeds, replay, bad input, and that its data sheet is true."""
+"""The single environment: the public checkers, seeds, replay, bad input, and that its data sheet is true."""
 
 import inspect
 import json
