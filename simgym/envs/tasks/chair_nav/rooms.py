@@ -65,15 +65,17 @@ def _z_shape(hx: float, hy: float, rng: np.random.Generator) -> list:
     return [(x, y, bx * 0.85, by * 0.75) for x, y, bx, by in blocks]
 
 
-def _twice_parted(hx: float, hy: float, rng: np.random.Generator) -> list:
-    """Held out for `test`: two walls with an opening each."""
-    return _partition(hx, hy, rng, -hx / 3) + _partition(hx, hy, rng, hx / 3)
+def _t_shape(hx: float, hy: float, rng: np.random.Generator) -> list:
+    """Held out for `test`: two neighbouring corners cut off."""
+    side = rng.choice((-1, 1))
+    blocks = [_notch(hx, hy, rng, 1, side), _notch(hx, hy, rng, -1, side)]
+    return [(np.sign(x) * (hx - 0.7 * bx), y, 0.7 * bx, by) for x, y, bx, by in blocks]
 
 
 Plan = Callable[[float, float, np.random.Generator], list]
 ROOMS: dict[str, dict[str, Plan]] = {
     "train": {"rectangle": _rectangle, "l_shape": _l_shape, "parted": _parted},
-    "test": {"u_shape": _u_shape, "z_shape": _z_shape, "twice_parted": _twice_parted},
+    "test": {"u_shape": _u_shape, "z_shape": _z_shape, "t_shape": _t_shape},
 }
 
 
