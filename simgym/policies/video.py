@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import imageio_ffmpeg
@@ -19,6 +20,21 @@ SPEED = 3  # times real time
 PANEL_PX = 360  # about the height of both pictures
 CAPTION_PX = 28
 HOLD_S = 1.0  # each episode's last frame stays so long
+ENCODING: dict[str, dict[str, Any]] = {
+    ".mp4": {
+        "codec": "libx264",
+        "pix_fmt_out": "yuv420p",  # what every browser plays
+        "output_params": ["-crf", "27", "-movflags", "+faststart"],
+    },
+    ".gif": {  # for pages that play no video; with a palette of its own
+        "codec": "gif",
+        "pix_fmt_out": "pal8",
+        "output_params": [
+            "-vf",
+            "scale=iw*2/3:-1:flags=area,split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=none",
+        ],
+    },
+}
 
 
 class VideoError(UserError):
@@ -26,10 +42,10 @@ class VideoError(UserError):
 
 
 def write_video(path: str | Path, traces: Sequence[Trace], rate_hz: float) -> int:
-    """Write an H.264 video of some episodes, one after the other, faster than they were.
+    """Write a video of some episodes, one after the other, faster than they were.
 
     Args:
-        path: an ``.mp4`` file.
+        path: an ``.mp4`` (H.264) or a ``.gif`` file.
         traces: with pictures, at least one.
         rate_hz: frames a second of the traces.
 
@@ -47,10 +63,8 @@ def write_video(path: str | Path, traces: Sequence[Trace], rate_hz: float) -> in
                 str(temporary),
                 (width, height),
                 fps=SPEED * rate_hz,
-                codec="libx264",
-                pix_fmt_out="yuv420p",  # what every browser plays
                 macro_block_size=2,
-                output_params=["-crf", "27", "-movflags", "+faststart"],
+                **ENCODING[Path(path).suffix],
             )
             writer.send(None)
             try:
