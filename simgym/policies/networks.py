@@ -55,8 +55,10 @@ class VisionExtractor(BaseFeaturesExtractor):
         # Pixels are scaled to 0..1 through the weights: on a CPU, a pass over all pixels costs as much as the network.
         patches = functional.conv2d(image, self.stem.weight / 255, self.stem.bias, stride=4)  # (B, C, H/4, W/4)
         code = self.project(self.body(patches))  # (B, D)
-        sensed = [code, observations["velocity"]]
-        return torch.cat(sensed + [observations[PRIVILEGED]] * (PRIVILEGED in observations), dim=1)
+        features = [code, observations["velocity"]]
+        if PRIVILEGED in observations:
+            features.append(observations[PRIVILEGED])
+        return torch.cat(features, dim=1)
 
 
 class AsymmetricHeads(nn.Module):

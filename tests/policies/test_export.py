@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import gymnasium
 import numpy as np
 import onnx
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3 import PPO
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from simgym.deploy import Camera, Policy
 from simgym.policies import export
 from simgym.policies.export import ExportError, export_policy
-from simgym.policies.networks import VisionExtractor
+from simgym.policies.networks import AsymmetricPolicy
 
 
 class FrameMeans(BaseFeaturesExtractor):
@@ -35,10 +37,41 @@ def test_parity_on_a_thousand_frames(tmp_path, tiny_model, tiny_contract, random
     assert commands.std(axis=0).min() > 0.01  # neither constant nor all clipped: the comparison meant something
 
 
+class WithPrivileged(gymnasium.ObservationWrapper):
+    """What training adds for the critic: noise here, so that an actor that read it would be found out."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        privileged = spaces.Box(-np.inf, np.inf, (5,), np.float32)
+        image = spaces.Box(0, 255, (9, 16, 20), np.uint8)
+        self.observation_space = spaces.Dict({**env.observation_space.spaces, "image": image, "privileged": privileged})
+
+    def observation(self, observation):
+        return self.observation_space.sample()
+
+
+def asymmetric_model(tiny_model):
+    env = WithPrivileged(tiny_model().get_env().envs[0].unwrapped)
+    return PPO(AsymmetricPolicy, env, n_steps=8, batch_size=8, seed=0, device="cpu")
+
+
 def test_parity_of_the_default_network(tmp_path, tiny_model, tiny_contract, random_observations):
-    model, (frames, velocities) = tiny_model(extractor=VisionExtractor), random_observations(100)
+    model, (frames, velocities) = asymmetric_model(tiny_model), random_observations(100)
+    with torch.no_grad():
+        model.policy.action_net.weight.normal_(std=0.1)
     assert export_policy(model, tiny_contract(), tmp_path / "policy.onnx", frames, velocities) < 1e-4
     assert (tmp_path / "policy.onnx").stat().st_size < 2e6
+
+
+def test_the_actor_does_not_read_the_privileged_state(tiny_model):
+    model = asymmetric_model(tiny_model)
+    observation = {name: space.sample()[None] for name, space in model.observation_space.spaces.items()}
+    other = observation | {"privileged": observation["privileged"] + 100}
+    np.testing.assert_array_equal(
+        model.predict(observation, deterministic=True)[0], model.predict(other, deterministic=True)[0]
+    )
+    values = [model.policy.predict_values(model.policy.obs_to_tensor(seen)[0]).item() for seen in (observation, other)]
+    assert values[0] != values[1], "the critic does read it"
 
 
 def test_commands_are_physical_and_clipped(tmp_path, tiny_model, tiny_contract, random_observations):
