@@ -1,4 +1,4 @@
-"""MiniWorld's FourRooms at ChairNav's picture size; run by `benchmarks.environment --peer`, needs `pip install miniworld`.
+"""MiniWorld's FourRooms at ChairNav's picture size, for `benchmarks.environment`; needs `pip install miniworld`.
 
 Prints steps a second with random actions, resets included, the best of several repeats.
 """

@@ -11,6 +11,7 @@ Examples:
 
 from __future__ import annotations
 
+import math
 import sys
 
 from simgym.config.command import run_command
@@ -29,7 +30,8 @@ def main(config: PhotosConfig) -> None:
     goggles = bundle_path(config.goggles, "goggles", task) if config.goggles else None
     calibration = Calibration.from_yaml(config.camera) if config.camera else None
     out = start_run(config)
-    result = evaluate_photos(policy, config.rgb, config.masks, out, goggles, calibration)
+    fov_rad = math.radians(config.horizontal_fov_deg)
+    result = evaluate_photos(policy, config.rgb, config.masks, out, goggles, calibration, fov_rad)
     low, high = result["ci95"]
     print(
         f"steering agreement {result['agreement']:.1%} (95 % interval {low:.1%} to {high:.1%}) "

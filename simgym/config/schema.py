@@ -94,7 +94,8 @@ class PhotosConfig:
     masks: str = option(help="folder of chair masks, one a photograph, of the same name")
     goggles: str | None = option(None, GOGGLES)
     env: ChairNavConfig = option(ChairNavConfig, "the task")
-    camera: str | None = option(None, "camera_info YAML of the camera that took them; the default assumes 57 degrees")
+    camera: str | None = option(None, "camera_info YAML of the camera that took them; else horizontal_fov_deg")
+    horizontal_fov_deg: float = option(57.0, "assumed of the photographs, without camera=", unit="deg", low=1, high=170)
     out: str | None = option(None, OUT)
 
 

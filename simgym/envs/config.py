@@ -16,12 +16,12 @@ class LookRanges:
     """Ranges of the randomized look, each (lowest, highest); a range of zero width is exact."""
 
     saturation: tuple[float, float] = span((0.0, 0.9), "of a colour: =U", low=0.0, high=1.0)
-    brightness: tuple[float, float] = span((0.15, 1.0), "of a colour: =U", low=0.0, high=1.0)
+    brightness: tuple[float, float] = span((0.25, 1.0), "of a colour: =U", low=0.0, high=1.0)
     texture_probability: float = option(0.6, "share of the parts that are textured", low=0.0, high=1.0)
     texture_size_m: tuple[float, float] = span((0.2, 1.5), "edge of one repeat: =U", unit="m", low=0.01)
     light_elevation_deg: tuple[float, float] = span((25.0, 85.0), "above the horizon: =U", unit="deg", high=90.0)
-    light: tuple[float, float] = span((0.15, 0.7), "directional intensity: =U", low=0.0)
-    ambient: tuple[float, float] = span((0.3, 0.8), "ambient intensity: =U", low=0.0)
+    light: tuple[float, float] = span((0.2, 0.8), "directional intensity: =U", low=0.0)
+    ambient: tuple[float, float] = span((0.45, 0.9), "ambient intensity: =U", low=0.0)
     light_tint: tuple[float, float] = span((0.8, 1.0), "of each colour channel: *U", low=0.0)
     camera_height_m: tuple[float, float] = span((-0.05, 0.05), "+U", unit="m")
     camera_pitch_deg: tuple[float, float] = span((-5.0, 5.0), "down positive: +U", unit="deg", low=-45.0, high=45.0)

@@ -56,7 +56,7 @@ class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     | --- | --- | --- |
     | progress | metres of geodesic distance to success gained in the step | 2.0 |
     | success | 1 on success | 5.0 |
-    | collision | 1 in a step with a collision | -3.0 |
+    | collision | 1 in a step with a collision | -5.0 |
     | time | 1 | -0.01 |
 
     ## Episode end

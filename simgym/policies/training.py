@@ -33,7 +33,7 @@ from simgym.envs.simulation import Simulation
 
 from .actors import BundleActor, ModelActor
 from .checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from .evaluation import Evaluation, episode_seeds, evaluate, header, write_evaluation
+from .evaluation import Evaluation, episode_seeds, evaluate, header, trace_failures, write_evaluation
 from .export import export_policy
 from .networks import AsymmetricPolicy
 from .report import write_report
@@ -43,7 +43,7 @@ EVALUATION_SEED = 20_001  # of evaluations during training, on layouts of the tr
 FINAL_SEED = 30_001
 EXPORT_FRAMES = 1024  # on which the bundle is compared with the model
 EVALUATION_WORLDS = 16
-NUM_TRACES = 8  # episodes shown in the report
+NUM_TRACES, NUM_FAILURES = 8, 4  # episodes shown in the report, and failed ones beyond them
 FINAL_LEARNING_RATE = 0.05  # share of the first one that it never falls below
 BUNDLE, BEST, LAST = "policy.onnx", "best_model.zip", "last_model.zip"
 CHECKPOINTS = "checkpoints"
@@ -233,6 +233,7 @@ def finish(config: TrainConfig, out: Path, model: PPO, segments: Segments) -> di
     result = write_evaluation(out, evaluation, about)
     measured = {name: result[name] for name in ("success_rate", "success_ci95", "spl", "episodes")}
     export_policy(model, replace(contract, training={**contract.training, **measured, "split": "test"}), bundle, *frames)
+    trace_failures(simulation, actor, evaluation, NUM_FAILURES)
     write_report(out, result, evaluation, segments.curve)
     simulation.close()
     return result

@@ -1,12 +1,11 @@
-"""Measures against scipy and against values worked out by hand."""
+"""Statistics against scipy."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from simgym.policies.metrics import soft_spl, spl, wilson_interval
+from simgym.policies.metrics import wilson_interval
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 100, 2000])
@@ -29,25 +28,3 @@ def test_wilson_without_trials_knows_nothing():
 def test_wilson_refuses_impossible_counts(successes, n):
     with pytest.raises(ValueError, match="successes"):
         wilson_interval(successes, n)
-
-
-def test_spl():
-    # straight there; by a detour of twice the length; not there; shorter than "shortest" (the goal has a radius)
-    values = spl([True, True, False, True], [2.0, 2.0, 2.0, 2.0], [2.0, 4.0, 2.0, 1.5])
-    np.testing.assert_allclose(values, [1.0, 0.5, 0.0, 1.0])
-
-
-def test_spl_of_an_episode_that_begins_at_its_goal():
-    np.testing.assert_allclose(spl([True, True], [0.0, 0.0], [0.0, 1.0]), [1.0, 0.0])
-
-
-def test_soft_spl():
-    # all the way, half the way, half the way by a detour, away from the goal
-    values = soft_spl([1.0, 0.5, 0.5, -0.3], [2.0, 2.0, 2.0, 2.0], [2.0, 1.0, 4.0, 1.0])
-    np.testing.assert_allclose(values, [1.0, 0.5, 0.25, 0.0])
-
-
-def test_inputs_are_left_alone():
-    progress = np.array([-1.0, 2.0])
-    soft_spl(progress, [1.0, 1.0], [1.0, 1.0])
-    np.testing.assert_array_equal(progress, [-1.0, 2.0])

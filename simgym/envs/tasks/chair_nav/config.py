@@ -30,7 +30,7 @@ class RewardConfig:
 
     progress: float = option(2.0, "a metre of geodesic distance gained", unit="1/m")
     success: float = option(5.0, "reaching a chair, once")
-    collision: float = option(-3.0, "each control step with a collision")
+    collision: float = option(-5.0, "each control step with a collision")
     time: float = option(-0.01, "each control step")
 
 

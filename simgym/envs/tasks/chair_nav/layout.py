@@ -20,8 +20,9 @@ from .config import ClutterRanges, LayoutConfig
 from .furniture import CHAIR_SLOT, CHAIRS, CLUTTER, CLUTTER_SLOT, OBSTACLES, Builder, Kind, Slot, slot_body
 from .rooms import MAX_BLOCKS, ROOMS, Room, draw_room, outer_walls
 
-MARGIN_M = 0.05  # between the robot and everything, in planned paths
+MARGIN_M = 0.1  # between the robot and everything, in planned ways and at the start
 MIN_START_M = 1.0  # shortest way to success from a start
+GOAL_SLACK_M = 0.05  # ways end this far inside the distance that counts as success
 MAX_ATTEMPTS = 50
 MAX_PATH_CELLS = 1000
 EYE_BAND_M = (0.2, 0.45)  # what crosses these heights hides a chair from the camera
@@ -104,7 +105,7 @@ class LayoutSampler:
         self._nominal.body_pos[..., 2] = PARKED_Z_M
         self._clearance_m = robot.radius_m + MARGIN_M
         self._robot_height_m = robot.height_m + 0.1
-        self._goal_radius_m = success_distance_m - MARGIN_M
+        self._goal_radius_m = success_distance_m - GOAL_SLACK_M
         self._parts = {body.name: scene.part_range(b) for b, body in enumerate(scene.bodies)}
         self._index = {body.name: b for b, body in enumerate(scene.bodies)}
         parts = scene.parts[: scene.num_fixed_parts]

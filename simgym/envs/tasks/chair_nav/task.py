@@ -18,6 +18,7 @@ from ...engines import RobotState
 from ...quaternion import wrap_angle, yaw
 from ...robot import Robot
 from ...scene import Scene
+from ..measures import soft_spl, spl
 from .config import ChairNavConfig, ClutterRanges, RewardConfig
 from .expert import PRIVILEGED_DIM, expert_command, privileged_view
 from .layout import MAX_PATH_CELLS, Episode, LayoutSampler, build_bodies
@@ -174,13 +175,11 @@ class ChairNav:
 
     def info(self) -> dict[str, np.ndarray]:
         """Measures of every running episode, as in Habitat (Anderson et al. 2018, Savva et al. 2019), each (n,)."""
-        success = self.success.astype(float)
-        efficiency = self.shortest_m / np.maximum(np.maximum(self.path_m, self.shortest_m), 1e-9)
-        progress = np.clip(1 - self.distance_m / np.maximum(self.start_m, 1e-9), 0, 1)
+        progress = 1 - self.distance_m / np.maximum(self.start_m, 1e-9)
         return {
             "is_success": self.success.copy(),
-            "spl": success * efficiency,
-            "soft_spl": progress * efficiency,
+            "spl": spl(self.success, self.shortest_m, self.path_m),
+            "soft_spl": soft_spl(progress, self.shortest_m, self.path_m),
             "distance_to_goal": self.distance_m.copy(),
             "collisions": self.collisions.copy(),
         }
