@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ class Drawn:
     def __init__(self, scene: Scene, layout: Layout, episode: Episode) -> None:
         self.scene, self.layout, self.episode = scene, layout, episode
         self.start = layout.robot_pose[0, :2]
-        shown = np.flatnonzero(layout.part_visible[0])
+        shown = np.flatnonzero(layout.part_visible[0]).tolist()
         self.parts = [i for i in shown if scene.parts[i].shape != Shape.PLANE]
         floor = scene.part_range(scene.body_index("floor")).start
         self.half_room = layout.part_size[0, floor, :2]
@@ -158,9 +159,9 @@ def test_furniture_does_not_stand_in_inner_walls(rooms):
 def test_chairs_stand_apart_from_everything(rooms):
     """Bounding circles of furniture, taken from the parts' corners, do not overlap."""
     for room in rooms:
-        circles = {}
+        circles: dict[int, tuple[Any, float]] = {}
         for i in room.of(*set(Semantic) - {Semantic.WALL, Semantic.WALL_ITEM}):
-            body = room.scene.part_body[i]
+            body = int(room.scene.part_body[i])
             points, around = room.outline(i)
             centre = room.layout.body_pos[0, body, :2]
             reach = np.hypot(*(points[:, :2] - centre).T).max() + around
@@ -276,7 +277,7 @@ def test_held_out_rooms_and_chairs_come_half_of_the_time_in_test_and_never_in_tr
     draws = Draws()
     rooms = {split: draws.many(300, split) for split in SPLITS}
     kinds = {split: [room.episode.facts["room"] for room in rooms[split]] for split in SPLITS}
-    styles = {split: sum((room.episode.facts["chairs"] for room in rooms[split]), []) for split in SPLITS}
+    styles = {split: [style for room in rooms[split] for style in room.episode.facts["chairs"]] for split in SPLITS}
     for drawn, known in ((kinds, ROOMS), (styles, CHAIRS)):
         assert set(drawn["train"]) == set(known["train"])
         assert set(drawn["test"]) == set(known["train"]) | set(known["test"])
@@ -343,7 +344,7 @@ def test_impossible_ranges_are_usage_errors(layout):
         check(chair_nav(layout=layout))
 
 
-MOVED = {"room_side_m": (8.0, 9.0), "chairs": (3, 3), "obstacles": (8, 8)}
+MOVED: dict[str, Any] = {"room_side_m": (8.0, 9.0), "chairs": (3, 3), "obstacles": (8, 8)}
 MOVED_CLUTTER = {"furniture": (6, 6), "wall_items": (8, 8)}
 
 

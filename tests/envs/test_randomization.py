@@ -1,6 +1,7 @@
 """Looks and dynamics: degenerate ranges are exact, every range does something, every draw is the seed's alone."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_degenerate_dynamics_are_exact(name):
     ranges = DynamicsRanges(**FIXED_DYNAMICS | {name: MOVED_DYNAMICS[name]})
     for seed in range(5):
         drawn, facts = sample_dynamics(np.random.default_rng(seed), ranges)
-        expected = vars(Dynamics.nominal(1))
+        expected: dict[str, Any] = dict(vars(Dynamics.nominal(1)))
         if name.startswith("velocity_noise"):
             noise = np.array([[0.1, 0.0]]) if name.endswith("m_s") else np.array([[0.0, 0.1]])
             expected = expected | {"velocity_noise": noise}
@@ -145,9 +146,9 @@ def test_degenerate_looks_are_exact():
         np.testing.assert_array_equal(look.light_rgb, np.full((1, 3), np.float32(0.4)))
         np.testing.assert_array_equal(look.ambient_rgb, np.full((1, 3), np.float32(0.6)))
         assert look.light_dir[0, 2] == pytest.approx(-0.5)
-        np.testing.assert_array_equal(look.camera_offset, np.float32([[0, 0, 0.02]]))
+        np.testing.assert_array_equal(look.camera_offset, np.array([[0, 0, 0.02]], np.float32))
         np.testing.assert_array_equal(look.camera_rpy_rad, np.radians([[1.0, 2.0, 3.0]]).astype(np.float32))
-        np.testing.assert_array_equal(look.focal_scale, np.float32([1.05]))
+        np.testing.assert_array_equal(look.focal_scale, np.array([1.05], np.float32))
         assert (look.texture_size_m == np.float32(0.7)).all()
         assert (facts["camera_pitch_deg"], facts["focal_scale"]) == (2.0, 1.05)
 

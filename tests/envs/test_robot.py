@@ -1,5 +1,7 @@
 """Reading robots from URDF: the rover's measures, other robots by path, and one clear error for each broken file."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,16 @@ from simgym.errors import UserError
 from tests.envs.helpers import chair_nav
 
 ROVER = (ASSETS / "rover.urdf").read_text()
+
+
+def origin_of(link: str) -> str:
+    """The joint's offset that puts a link of the rover in its place."""
+    found = re.search(rf'<child link="{link}"/>\s*<origin xyz="([^"]*)"', ROVER)
+    assert found is not None
+    return found[1]
+
+
+CAMERA, MAST = origin_of("camera_link"), origin_of("mast_link")
 
 
 @pytest.fixture
@@ -35,8 +47,8 @@ WIDE_AND_TALL = (
     .replace('xyz="0 -0.14 0.05"', 'xyz="0 -0.18 0.06"')
     .replace('radius="0.05" length="0.03"', 'radius="0.06" length="0.03"')
     .replace('radius="0.17" length="0.11"', 'radius="0.24" length="0.11"')
-    .replace('xyz="0.12 0 0.30"', 'xyz="0.12 0 0.55"')
-    .replace('xyz="0.08 0 0.22"', 'xyz="0.08 0 0.47"')
+    .replace(f'xyz="{CAMERA}"', 'xyz="0.12 0 0.55"')
+    .replace(f'xyz="{MAST}"', 'xyz="-0.14 0 0.47"')
 )
 
 
@@ -149,8 +161,8 @@ BROKEN = {
     "no geometry": (changed('<geometry><sphere radius="0.02"/></geometry>', ""), "geometry"),
     "a number that is none": (changed('radius="0.17"', 'radius="wide"'), "wide"),
     "a missing number": (changed('radius="0.17" length="0.11"', 'radius="0.17"'), "length"),
-    "an origin that is none": (changed('xyz="0.12 0 0.30"', 'xyz="0.12 0 up"'), "up"),
-    "an origin of two numbers": (changed('xyz="0.12 0 0.30"', 'xyz="0.12 0"'), "robot.urdf"),
+    "an origin that is none": (changed(f'xyz="{CAMERA}"', 'xyz="0.12 0 up"'), "up"),
+    "an origin of two numbers": (changed(f'xyz="{CAMERA}"', 'xyz="0.12 0"'), "robot.urdf"),
     "a link without a name": (changed('<link name="mast_link">', "<link>"), "name"),
     "a joint without a child": (changed('<child link="mast_link"/>', ""), "mast_joint"),
     "a joint to a link that is not there": (changed('<child link="left_wheel_link"/>', '<child link="x"/>'), "x"),

@@ -199,7 +199,7 @@ def test_a_collision_ends_or_costs():
     for step in range(1, 4):
         outcome = stage.advance(collision=True)
         assert not outcome.terminated[0]
-        assert outcome.reward[0] == pytest.approx(-3.0 - 0.01)
+        assert outcome.reward[0] == pytest.approx(chair_nav().reward.collision + chair_nav().reward.time)
         assert stage.task.info()["collisions"][0] == step
 
 
