@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+
+from simgym.errors import UsageError
 
 from .config import DOMAINS, DomainConfig
 from .simulation import Simulation, draw_episode_seed
@@ -37,8 +40,8 @@ class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     | key | index | meaning | lowest | highest | dtype | unit | frame |
     | --- | --- | --- | --- | --- | --- | --- | --- |
     | image | (row, column, channel) of (60, 80, 3) | RGB picture of the robot's camera | 0 | 255 | uint8 | - | optical |
-    | velocity | 0 of (2,) | measured forward speed | -inf | inf | float32 | m/s | base_link |
-    | velocity | 1 of (2,) | measured yaw rate, positive to the left | -inf | inf | float32 | rad/s | base_link |
+    | velocity | 0 of (2,) | measured forward speed | -100 | 100 | float32 | m/s | base_link |
+    | velocity | 1 of (2,) | measured yaw rate, positive to the left | -100 | 100 | float32 | rad/s | base_link |
 
     On request (`observations=("image", "velocity", "depth", "segmentation")`)
 
@@ -57,7 +60,7 @@ class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     | progress | metres of geodesic distance to success gained in the step | 2.0 |
     | success | 1 on success | 5.0 |
     | collision | 1 in a step with a collision | -5.0 |
-    | time | 1 | -0.01 |
+    | time | 1 | -0.03 |
 
     ## Episode end
     *Terminated* on success (the base's centre within 1.0 m of a chair's centre, that chair within 30 degrees of
@@ -102,6 +105,8 @@ class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         """Start an episode; ``options={"draw": info["draw"]}`` replays one."""
         super().reset(seed=seed)
         drawn = (options or {}).get("draw")
+        if drawn is not None and drawn["split"] != self.simulation.split:
+            raise UsageError(f"the draw is of split={drawn['split']!r}, this environment of {self.simulation.split!r}")
         episode_seed = (
             draw_episode_seed(self.np_random, self.simulation.split) if drawn is None else int(drawn["episode_seed"])
         )
@@ -126,7 +131,7 @@ class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     def _info(self) -> dict[str, Any]:
         info: dict[str, Any] = {name: values[0].item() for name, values in self.simulation.task.info().items()}
-        return info | {"draw": self.simulation.draws[0]}
+        return info | {"draw": copy.deepcopy(self.simulation.draws[0])}
 
     def expert_action(self) -> np.ndarray:
         """(2,) float32: what the privileged planner would do now."""
@@ -146,8 +151,6 @@ class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
 def resolve_domain(domain: str | DomainConfig) -> DomainConfig:
     """A domain by name. Raises UsageError with the known names."""
-    from simgym.errors import UsageError
-
     if isinstance(domain, DomainConfig):
         return domain
     if domain not in DOMAINS:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from simgym.config.option import check
 from simgym.deploy.camera import Camera
 from simgym.errors import UsageError
 
@@ -42,12 +43,11 @@ class Observation:
 class Simulation:
     """``n`` worlds of one task in one domain, reset one by one by episode seeds."""
 
-    def __init__(
-        self, config: ChairNavConfig, domain: DomainConfig, num_worlds: int = 1, split: str = "train"
-    ) -> None:
+    def __init__(self, config: ChairNavConfig, domain: DomainConfig, num_worlds: int = 1, split: str = "train") -> None:
         """Compiles the scene. Raises UserError where the configuration is impossible."""
         if split not in SPLITS:
             raise UsageError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
+        check(domain, "domain.")
         self.num_worlds, self.split, self.domain = num_worlds, split, domain
         randomization = domain.randomization
         self.task = ChairNav(

@@ -60,6 +60,8 @@ class ChairNavVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]
     def _seed(self, seed: int | list[int | None] | None, mask: np.ndarray) -> None:
         if seed is None or isinstance(seed, int):
             seed = [None if seed is None else seed + i for i in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise ValueError(f"seed has {len(seed)} entries, expected {self.num_envs}")
         for world, value in enumerate(seed):
             if value is not None and mask[world]:
                 self._generators[world] = seeding.np_random(value)[0]
@@ -88,6 +90,7 @@ class ChairNavVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]
             final_obs[world] = view(self.simulation.observe(), self._sensors, int(world))
         self._start(worlds)
         infos = self._infos(np.ones(self.num_envs, bool))
+        infos |= {"reward_terms": final_info["reward_terms"], "_reward_terms": ~done}
         final_info = {name: done if name.startswith("_") else value for name, value in final_info.items()}
         return infos | {"final_obs": final_obs, "_final_obs": done, "final_info": final_info, "_final_info": done}
 

@@ -49,6 +49,12 @@ class SimulationVecEnv(VecEnv):
         """Forget everything and draw episodes from ``seed`` on, at the next `reset`."""
         self._generators = [np.random.default_rng([seed, world]) for world in range(self.num_envs)]
 
+    def seed(self, seed: int | None = None) -> list[int | None]:
+        """SB3's name for `restart`; what ``PPO(seed=...)`` calls."""
+        seeds = list(super().seed(seed))
+        self.restart(seeds[0] or 0)
+        return seeds
+
     def reset(self) -> dict[str, np.ndarray]:
         """Start an episode in every world."""
         self._start(np.arange(self.num_envs))

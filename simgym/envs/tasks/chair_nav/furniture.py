@@ -95,7 +95,7 @@ def four_legged_chair(slot: Slot, rng: np.random.Generator) -> float:
 
 def swivel_chair(slot: Slot, rng: np.random.Generator) -> float:
     """Office chair: a star base of five arms, a gas spring, seat, back, often arm rests."""
-    seat, half, back, reach, arms = rng.uniform((0.42, 0.21, 0.4, 0.27, 0), (0.55, 0.26, 0.65, 0.34, 1))
+    seat, half, back, reach, arms = rng.uniform((0.42, 0.21, 0.4, 0.27, 0), (0.5, 0.26, 0.65, 0.34, 1))
     for k in range(5):
         angle = 2 * math.pi * k / 5 + math.pi / 2
         slot.box(
@@ -111,7 +111,7 @@ def swivel_chair(slot: Slot, rng: np.random.Generator) -> float:
         for sx in (-1, 1):
             slot.block(sx * (half + 0.01), 0, seat + 0.22, seat + 0.26, 0.03, 0.13)
             slot.block(sx * (half + 0.01), 0, seat, seat + 0.22, 0.015, 0.03)
-    return max(reach, math.hypot(half, half))
+    return max(math.hypot(reach, 0.022), math.hypot(half, half))
 
 
 def armchair(slot: Slot, rng: np.random.Generator) -> float:
@@ -213,7 +213,7 @@ def shelf(slot: Slot, rng: np.random.Generator) -> float:
         slot.block(sx * hx, 0, 0, height, 0.015, 0.16)
     for level in np.linspace(0.08, height - 0.02, 5):
         slot.block(0, 0, level - 0.01, level + 0.01, hx, 0.16)
-    return math.hypot(hx, 0.17)
+    return math.hypot(hx + 0.015, 0.16)
 
 
 def sofa(slot: Slot, rng: np.random.Generator) -> float:
@@ -232,14 +232,16 @@ def floor_lamp(slot: Slot, rng: np.random.Generator) -> float:
     slot.column(0, 0, 0, 0.03, 0.15)
     slot.column(0, 0, 0.03, height, 0.015)
     slot.block(0, 0, height, height + 0.25, 0.14, 0.14)
-    return 0.15
+    return math.hypot(0.14, 0.14)
 
 
 def small_things(slot: Slot, rng: np.random.Generator) -> float:
     """Clutter: bags, books, toys on the floor."""
+    radius = 0.0
     for x, y, half, height in rng.uniform((-0.2, -0.2, 0.04, 0.05), (0.2, 0.2, 0.12, 0.25), (4, 4)):
         slot.block(x, y, 0, height, half, half * 0.7)
-    return 0.4
+        radius = max(radius, math.hypot(abs(x) + half, abs(y) + half * 0.7))
+    return radius
 
 
 CHAIRS = {
@@ -253,7 +255,7 @@ OBSTACLES = {
     Semantic.CABINET: (Kind("cabinet", cabinet, 0.8, 0.2), (3, 0, 0), 3),
     Semantic.BOX: (Kind("box", carton), (3, 0, 0), 3),
     Semantic.BIN: (Kind("bin", bin_, 0.5, 0.2), (0, 1, 0), 3),
-    Semantic.PLANT: (Kind("plant", plant, 0.5, 0.3), (0, 2, 2), 3),
+    Semantic.PLANT: (Kind("plant", plant, 0.5, 0.32), (0, 2, 2), 3),
 }  # semantic class -> kind; boxes, cylinders and spheres of a slot; how many slots the scene has
 
 CLUTTER = (

@@ -119,6 +119,8 @@ class LayoutSampler:
         """Draw a solvable layout (one row). Raises LayoutError with the seed where ``MAX_ATTEMPTS`` drew none."""
         for _ in range(MAX_ATTEMPTS):
             layout, facts, chairs = self._draw_once(rng, split)
+            if facts is None:  # fewer things found a place than asked for
+                continue
             episode = self._plan(rng, layout, facts, chairs)
             if episode is not None:
                 return layout, episode
@@ -127,7 +129,7 @@ class LayoutSampler:
             f"allow larger rooms or fewer things (env.layout: {self._config})"
         )
 
-    def _draw_once(self, rng: np.random.Generator, split: str) -> tuple[Layout, dict[str, Any], np.ndarray]:
+    def _draw_once(self, rng: np.random.Generator, split: str) -> tuple[Layout, dict[str, Any] | None, np.ndarray]:
         nominal = self._nominal
         layout = Layout(**{name: value.copy() for name, value in vars(nominal).items()})
         room = draw_room(_held_out_or_known(ROOMS, split, rng), self._config.room_side_m, rng)
@@ -141,10 +143,14 @@ class LayoutSampler:
             placed = self._place(rng, layout, room, circles, f"chair{i}", Kind(style, build), gap=0.3)
             if placed is not None:
                 circles = np.vstack([circles, placed])
-                chairs[len(styles)] = placed[:2]
+                chairs[i] = placed[:2]
                 styles.append(style)
         obstacles = self._place_all(rng, layout, room, circles, self._obstacle_choices(rng), len(styles))
         self._write_wall_items(rng, layout, room)
+        clutter = {kind.name for kind in CLUTTER}
+        asked = sum(name not in clutter for name in obstacles)
+        if len(styles) < self._config.chairs[0] or asked < self._config.obstacles[0]:
+            return layout, None, chairs
         return layout, {"room": room.kind, "chairs": styles, "obstacles": obstacles}, chairs
 
     def _write_room(self, layout: Layout, room: Room) -> None:

@@ -42,7 +42,7 @@ def _l_shape(hx: float, hy: float, rng: np.random.Generator) -> list:
 
 def _partition(hx: float, hy: float, rng: np.random.Generator, x: float) -> list:
     """A wall across the room at x, with an opening of 1.0-1.8 m."""
-    width = rng.uniform(1.0, 1.8)
+    width = rng.uniform(1.0, min(1.8, 2 * hy - 0.6))
     low = rng.uniform(-hy + 0.3, hy - 0.3 - width)
     sides = ((-hy, low), (low + width, hy))
     return [_between(x - WALL_M / 2, x + WALL_M / 2, y0, y1) for y0, y1 in sides]
@@ -92,6 +92,4 @@ def draw_room(kind: str, side_m: tuple[float, float], rng: np.random.Generator) 
 def outer_walls(room: Room) -> np.ndarray:
     """(4, 4) centre x, y, half extents x, y of the outer walls."""
     hx, hy, w = room.half_x, room.half_y, WALL_M / 2
-    return np.array(
-        [(hx + w, 0, w, hy + 2 * w), (-hx - w, 0, w, hy + 2 * w), (0, hy + w, hx, w), (0, -hy - w, hx, w)]
-    )
+    return np.array([(hx + w, 0, w, hy + 2 * w), (-hx - w, 0, w, hy + 2 * w), (0, hy + w, hx, w), (0, -hy - w, hx, w)])
