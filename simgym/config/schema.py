@@ -34,6 +34,7 @@ class PPOConfig:
     code_dim: int = option(192, "width of the picture's code", low=1)
     hidden_units: int = option(128, "width of the hidden layer of actor and critic", low=1)
     frame_stack: int = option(1, "frames that the policy sees at once", low=1)
+    frame_stride: int = option(1, "control steps between two of these frames", low=1)
 
 
 # Group -> name of an option -> its values. A field of a schema that is called like a group selects one of its options;

@@ -69,6 +69,7 @@ class Contract:
         task: the task's name, such as ``ChairNav``; None where the bundle is for any.
         camera: the simulated camera whose images the bundle takes.
         frame_stack: how many frames the bundle sees at once, oldest first; 1 for goggles.
+        frame_stride: control steps between two of these frames.
         inputs: of the graph.
         outputs: of the graph, in physical units.
         rate_hz: how often the bundle expects to be run.
@@ -91,6 +92,7 @@ class Contract:
     domains: tuple[str, ...]
     licence: str
     training: Mapping[str, Any] = field(default_factory=dict)
+    frame_stride: int = 1
     version: int = CONTRACT_VERSION
 
     def __post_init__(self) -> None:
@@ -99,6 +101,8 @@ class Contract:
             raise BundleError(f"kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
         if not isinstance(self.frame_stack, int) or self.frame_stack < 1:
             raise BundleError(f"frame_stack must be a whole number of at least 1, got {self.frame_stack!r}")
+        if not isinstance(self.frame_stride, int) or self.frame_stride < 1:
+            raise BundleError(f"frame_stride must be a whole number of at least 1, got {self.frame_stride!r}")
         if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise BundleError(f"rate_hz must be positive, got {self.rate_hz!r}")
 
@@ -145,6 +149,7 @@ def policy_contract(
     domains: Sequence[str],
     licence: str,
     training: Mapping[str, Any] | None = None,
+    frame_stride: int = 1,
 ) -> Contract:
     """The contract of a driving policy: an image stack and a measured velocity in, a command out.
 
@@ -158,6 +163,7 @@ def policy_contract(
         domains: where it was trained.
         licence: SPDX identifier of the weights' licence.
         training: the training summary.
+        frame_stride: control steps between two of the frames.
     """
     image = ("N", frame_stack, camera.height, camera.width, 3)
     return Contract(
@@ -174,6 +180,7 @@ def policy_contract(
         domains=tuple(domains),
         licence=licence,
         training=training or {},
+        frame_stride=frame_stride,
     )
 
 

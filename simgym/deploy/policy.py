@@ -17,17 +17,19 @@ class PolicyError(UserError, ValueError):
 
 
 class FrameStack:
-    """The last K images of each of n worlds, oldest first.
+    """K images of each of n worlds, ``stride`` pushes apart, oldest first: a policy's short memory.
 
     Args:
-        k: frames to hold.
+        k: frames to show.
         n: worlds.
+        stride: pushes between two of them; 1 shows the last K images.
     """
 
-    def __init__(self, k: int, n: int = 1) -> None:
-        self.k = k
-        self.n = n
-        self._frames: np.ndarray | None = None  # (n, K, H, W, 3)
+    def __init__(self, k: int, n: int = 1, stride: int = 1) -> None:
+        self.k, self.n, self.stride = k, n, stride
+        self._depth = (k - 1) * stride + 1
+        self._ring: np.ndarray | None = None  # (depth, n, H, W, 3)
+        self._newest = 0  # row of the ring
 
     def push(self, images: np.ndarray, reset_mask: np.ndarray | None = None) -> np.ndarray:
         """Append one image a world.
@@ -45,23 +47,29 @@ class FrameStack:
         """
         if images.ndim != 4 or len(images) != self.n:
             raise PolicyError(f"expected images of shape ({self.n}, H, W, 3), got {images.shape}")
-        filled = np.repeat(images[:, None], self.k, axis=1)  # (n, K, H, W, 3)
-        if self._frames is not None:
-            if self._frames.shape != filled.shape:
-                raise PolicyError(f"images changed from {self._frames.shape[2:]} to {images.shape[1:]}: reset first")
-            running = np.ones(self.n, bool) if reset_mask is None else ~reset_mask
-            filled[running, :-1] = self._frames[running, 1:]
-        self._frames = filled
-        return filled.copy()
+        if self._ring is None:
+            self._ring = np.repeat(images[None], self._depth, axis=0)
+        elif self._ring.shape[1:] != images.shape:
+            raise PolicyError(f"images changed from {self._ring.shape[2:]} to {images.shape[1:]}: reset first")
+        self._newest = (self._newest + 1) % self._depth
+        self._ring[self._newest] = images
+        if reset_mask is not None:
+            self.refill(images, reset_mask)
+        return self._shown()
+
+    def _shown(self) -> np.ndarray:
+        assert self._ring is not None
+        ages = np.arange(self.k - 1, -1, -1) * self.stride
+        return self._ring[(self._newest - ages) % self._depth].swapaxes(0, 1).copy()  # (n, K, H, W, 3)
 
     def refill(self, images: np.ndarray, worlds: np.ndarray) -> None:
         """Fill the whole stack of some worlds (n,) bool with their image of (n, H, W, 3): an episode begins there."""
-        if self._frames is not None:
-            self._frames[worlds] = images[worlds][:, None]
+        if self._ring is not None and worlds.any():
+            self._ring[:, worlds] = images[worlds]
 
     def reset(self) -> None:
         """Forget everything: the next push begins an episode in every world."""
-        self._frames = None
+        self._ring = None
 
 
 def stack_channels(frames: np.ndarray) -> np.ndarray:
@@ -97,7 +105,7 @@ class Policy:
         names = [spec.name for spec in (*self.contract.inputs, *self.contract.outputs)]
         if names != ["image", "velocity", "command"]:
             raise BundleError(f"{path} is no driving policy: image, velocity -> command; it has {', '.join(names)}")
-        self._stack = FrameStack(self.contract.frame_stack)
+        self._stack = FrameStack(self.contract.frame_stack, stride=self.contract.frame_stride)
 
     def reset(self) -> None:
         """Begin an episode: the next image fills the whole frame stack."""

@@ -51,7 +51,7 @@ class BundleActor:
 
     def __init__(self, policy: Policy, goggles: Goggles | None, num_worlds: int) -> None:
         self._policy, self._goggles = policy, goggles
-        self._stack = FrameStack(policy.contract.frame_stack, num_worlds)
+        self._stack = FrameStack(policy.contract.frame_stack, num_worlds, policy.contract.frame_stride)
 
     def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
         """See `Actor.act`."""
@@ -64,8 +64,8 @@ class BundleActor:
 class ModelActor:
     """A Stable-Baselines3 model in training, acting by its mean."""
 
-    def __init__(self, model: OnPolicyAlgorithm, frame_stack: int, num_worlds: int) -> None:
-        self._model, self._stack = model, FrameStack(frame_stack, num_worlds)
+    def __init__(self, model: OnPolicyAlgorithm, stack: FrameStack) -> None:
+        self._model, self._stack = model, stack
 
     def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
         """See `Actor.act`."""

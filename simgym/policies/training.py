@@ -129,7 +129,7 @@ class Segments(BaseCallback):
         """Evaluate, log, and write the checkpoint (and the best model)."""
         assert isinstance(self.model, PPO)
         config = self.config
-        actor = ModelActor(self.model, config.algo.frame_stack, self._evaluation.num_worlds)
+        actor = ModelActor(self.model, _new_stack(config, self._evaluation))
         seeds = episode_seeds(EVALUATION_SEED, config.eval_episodes, "train")
         evaluation = evaluate(self._evaluation, actor, seeds, progress=False)
         summary = evaluation.summary()
@@ -202,7 +202,7 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
     """
     torch.set_num_threads(os.cpu_count() or 1)
     simulation = Simulation(config.env, config.domain, config.algo.num_envs, "train")
-    env = SimulationVecEnv(simulation, config.algo.frame_stack, config.seed)
+    env = SimulationVecEnv(simulation, config.algo.frame_stack, config.algo.frame_stride, config.seed)
     model = build_model(config, env, out / "tensorboard")
     checkpoint = latest_checkpoint(out / CHECKPOINTS) if resume else None
     segments = Segments(config, out, load_checkpoint(checkpoint, model) if checkpoint else {})
@@ -223,7 +223,7 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
 def finish(config: TrainConfig, out: Path, model: PPO, segments: Segments) -> dict[str, Any]:
     """Export the policy, evaluate the exported bundle on held-out layouts, write numbers and report."""
     simulation = Simulation(config.env, config.domain, EVALUATION_WORLDS, "test")
-    bundle, frames = out / BUNDLE, _collect_frames(simulation, model, config.algo.frame_stack)
+    bundle, frames = out / BUNDLE, _collect_frames(simulation, model, config)
     contract = _contract(config, simulation, {"steps": model.num_timesteps, "seed": config.seed})
     export_policy(model, contract, bundle, *frames)
     actor = BundleActor(Policy(bundle, threads=torch.get_num_threads()), None, simulation.num_worlds)
@@ -251,12 +251,17 @@ def _contract(config: TrainConfig, simulation: Simulation, training: dict[str, A
         domains=[config.domain.name],
         licence=LICENCE,
         training=training,
+        frame_stride=config.algo.frame_stride,
     )
 
 
-def _collect_frames(simulation: Simulation, model: PPO, frame_stack: int) -> tuple[np.ndarray, np.ndarray]:
+def _new_stack(config: TrainConfig, simulation: Simulation) -> FrameStack:
+    return FrameStack(config.algo.frame_stack, simulation.num_worlds, config.algo.frame_stride)
+
+
+def _collect_frames(simulation: Simulation, model: PPO, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
     """Real observations to compare the bundle on: stacked frames (F, K, H, W, 3) and velocities (F, 2)."""
-    actor, stack = ModelActor(model, frame_stack, simulation.num_worlds), FrameStack(frame_stack, simulation.num_worlds)
+    actor, stack = ModelActor(model, _new_stack(config, simulation)), _new_stack(config, simulation)
     everywhere = np.ones(simulation.num_worlds, bool)
     simulation.reset(np.arange(simulation.num_worlds), np.array(episode_seeds(0, simulation.num_worlds, "test")))
     frames, velocities = [], []

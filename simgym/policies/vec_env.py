@@ -18,7 +18,7 @@ MEASURES = ("is_success", "spl", "soft_spl", "distance_to_goal", "collisions")
 
 
 class SimulationVecEnv(VecEnv):
-    """Observations ``image`` (3K, H, W) uint8, K frames oldest first, and ``velocity`` (2,) float32.
+    """Observations ``image`` (3K, H, W) uint8, K frames oldest first and ``frame_stride`` steps apart, and ``velocity`` (2,) float32.
 
     ``privileged`` (see `ChairNav.privileged`) is for the critic alone.
 
@@ -27,10 +27,10 @@ class SimulationVecEnv(VecEnv):
     (``terminal_observation``, ``TimeLimit.truncated``); the info of a running one is empty.
     """
 
-    def __init__(self, simulation: Simulation, frame_stack: int, seed: int = 0) -> None:
+    def __init__(self, simulation: Simulation, frame_stack: int, frame_stride: int = 1, seed: int = 0) -> None:
         self.simulation = simulation
         camera, n = simulation.camera, simulation.num_worlds
-        self._stack = FrameStack(frame_stack, n)
+        self._stack = FrameStack(frame_stack, n, frame_stride)
         space = spaces.Dict(
             {
                 "image": spaces.Box(0, 255, (3 * frame_stack, camera.height, camera.width), np.uint8),

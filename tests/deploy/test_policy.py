@@ -62,6 +62,25 @@ class TestFrameStack:
         stack.push(images(1))
         assert shown(stack.push(images(2))) == [[2]]
 
+    @pytest.mark.parametrize(("k", "stride"), [(1, 1), (2, 1), (3, 1), (2, 4), (3, 8)])
+    def test_equals_a_list_of_everything_seen(self, k, stride):
+        rng, stack, seen = np.random.default_rng(k * stride), FrameStack(k, 2, stride), [[], []]
+        for value in range(1, 60):
+            begun = rng.random(2) < 0.1
+            frames = stack.push(images(value, 100 + value), begun)
+            for world in range(2):
+                seen[world] = [] if begun[world] else seen[world]
+                seen[world].append(value + 100 * world)
+                newest = len(seen[world]) - 1
+                expected = [seen[world][max(newest - age * stride, 0)] for age in range(k)][::-1]
+                assert shown(frames)[world] == expected
+
+    def test_refill_begins_an_episode_in_some_worlds(self):
+        stack = FrameStack(2, 2)
+        stack.push(images(1, 10))
+        stack.refill(images(7, 70), np.array([False, True]))
+        assert shown(stack.push(images(2, 20))) == [[1, 2], [70, 20]]
+
     def test_wrong_shapes(self):
         stack = FrameStack(2, 2)
         with pytest.raises(PolicyError, match="expected images of shape"):

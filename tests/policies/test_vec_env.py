@@ -21,7 +21,7 @@ SHORT = chair_nav(time_limit_s=2.0)  # 10 steps
 
 
 def make(n: int = 3, stack: int = STACK, seed: int = 0, config=SHORT, domain: str = "randomized") -> Any:
-    return SimulationVecEnv(Simulation(config, DOMAINS[domain], n), stack, seed)
+    return SimulationVecEnv(Simulation(config, DOMAINS[domain], n), stack, seed=seed)
 
 
 def actions(n: int, steps: int) -> np.ndarray:
