@@ -100,11 +100,12 @@ class Segments(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._started_at = time.perf_counter()
-        simulation = Simulation(self.config.env, self.config.domain, EVALUATION_WORLDS, "train")
-        self._evaluation = simulation
+        self._num_threads = torch.get_num_threads()
+        self._evaluation = Simulation(self.config.env, self.config.domain, EVALUATION_WORLDS, "train")
         self._begin()
 
-    def _on_training_end(self) -> None:
+    def close(self) -> None:
+        """Release the worlds of evaluations."""
         self._evaluation.close()
 
     def _begin(self) -> None:
@@ -121,6 +122,8 @@ class Segments(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         """Between an update and the next rollout: the only moment with nothing in flight."""
+        # A batch of worlds is too small to share out, and torch's idle threads spin on the cores that simulate.
+        torch.set_num_threads(1)
         if self.num_timesteps >= self._next:
             self.save()
             self._begin()
@@ -163,6 +166,7 @@ class Segments(BaseCallback):
         return not self.interrupted.is_set()
 
     def _on_rollout_end(self) -> None:
+        torch.set_num_threads(self._num_threads)
         for name, values in self._terms.items():
             self.logger.record(f"reward/{name}", float(np.mean(values[-200:])))
 
@@ -216,6 +220,8 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
                 model.save(path)
             raise Interrupted(f"stopped after {model.num_timesteps} steps, weights in {out / LAST}")
         segments.save()
+        segments.close()
+    torch.set_num_threads(os.cpu_count() or 1)
     env.close()
     return finish(config, out, model, segments)
 

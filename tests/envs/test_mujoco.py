@@ -493,3 +493,21 @@ def test_close_may_be_called_twice():
     begin(engine, [empty_layout()])
     engine.close()
     engine.close()
+
+
+def drive_for_eight_seconds(monkeypatch: pytest.MonkeyPatch, physics_dt_s: float) -> np.ndarray:
+    """Where the robot stands (x, y, yaw_rad) after 8 s of changing commands in an empty world."""
+    monkeypatch.setattr(engine_module, "PHYSICS_DT_S", physics_dt_s)
+    engine = make_engine()
+    engine.apply(np.array([0]), empty_layout(), Dynamics.nominal(1))
+    commands = np.array([[0.3, 0.4], [0.5, 0.0], [0.1, -1.2], [0.5, 0.6], [0.0, 1.5], [0.4, -0.3]])
+    for k in range(40):
+        engine.step(ROBOT.drive.wheel_velocity(commands[[k % len(commands)]]))
+    return np.array([*engine.state.link_pos[0, 0, :2], yaw(engine.state.link_quat[0, 0])])
+
+
+def test_the_physics_step_is_short_enough(monkeypatch):
+    coarse = drive_for_eight_seconds(monkeypatch, engine_module.PHYSICS_DT_S)
+    fine = drive_for_eight_seconds(monkeypatch, 0.001)
+    assert np.hypot(*(coarse - fine)[:2]) < 0.1
+    assert abs(coarse[2] - fine[2]) < np.radians(4.0)

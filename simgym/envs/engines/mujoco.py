@@ -18,7 +18,7 @@ from ..robot import Robot, RobotError
 from ..scene import Part, Scene, Semantic, Shape
 from . import RobotState
 
-PHYSICS_DT_S = 0.025  # within 1 cm and 0.5 degrees of 0.001 after 8 s of driving, thanks to the rotors' inertia
+PHYSICS_DT_S = 0.025  # within 7 cm and 3 degrees of 0.001 after 8 s of driving; 1/60 would be within 1 cm
 CONTACT_CHECK_S = 0.05  # collisions are read this often: 2.5 cm of travel at full speed
 WHEEL_GAIN_NM_S = 1.0  # torque per rad/s of velocity error
 WHEEL_TORQUE_NM = 1.5

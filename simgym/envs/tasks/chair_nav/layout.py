@@ -21,6 +21,7 @@ from .furniture import CHAIR_SLOT, CHAIRS, CLUTTER, CLUTTER_SLOT, OBSTACLES, Bui
 from .rooms import MAX_BLOCKS, ROOMS, Room, draw_room, outer_walls
 
 MARGIN_M = 0.1  # between the robot and everything, in planned ways and at the start
+HEADROOM_M = 0.85  # planned ways do not lead under anything lower, such as a table
 MIN_START_M = 1.0  # shortest way to success from a start
 GOAL_SLACK_M = 0.05  # ways end this far inside the distance that counts as success
 MAX_ATTEMPTS = 50
@@ -104,7 +105,6 @@ class LayoutSampler:
         self._nominal.part_visible[:] = False
         self._nominal.body_pos[..., 2] = PARKED_Z_M
         self._clearance_m = robot.radius_m + MARGIN_M
-        self._robot_height_m = robot.height_m + 0.1
         self._goal_radius_m = success_distance_m - GOAL_SLACK_M
         self._parts = {body.name: scene.part_range(b) for b, body in enumerate(scene.bodies)}
         self._index = {body.name: b for b, body in enumerate(scene.bodies)}
@@ -242,7 +242,7 @@ class LayoutSampler:
         footprints, low, high = self._footprints(layout)
         inside = self._collides & layout.part_visible[0]
         blocked = np.zeros((geodesic.N, geodesic.N), bool)
-        geodesic.fill_boxes(blocked, footprints[inside & (low < self._robot_height_m)], self._clearance_m)
+        geodesic.fill_boxes(blocked, footprints[inside & (low < HEADROOM_M)], self._clearance_m)
         opaque = np.zeros_like(blocked)
         at_eye = inside & ~self._is_chair & (low < EYE_BAND_M[1]) & (high > EYE_BAND_M[0])
         geodesic.fill_boxes(opaque, footprints[at_eye], 0.0)

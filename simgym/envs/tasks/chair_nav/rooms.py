@@ -31,8 +31,8 @@ def _rectangle(hx: float, hy: float, rng: np.random.Generator) -> list:
 
 
 def _notch(hx: float, hy: float, rng: np.random.Generator, sx: int, sy: int) -> tuple:
-    """A block that cuts 35-50 % of both sides off the corner (sx, sy)."""
-    wx, wy = rng.uniform(0.35, 0.5, 2) * (2 * hx, 2 * hy)
+    """A block that cuts 25-45 % of both sides off the corner (sx, sy)."""
+    wx, wy = rng.uniform(0.25, 0.45, 2) * (2 * hx, 2 * hy)
     return sx * (hx - wx / 2), sy * (hy - wy / 2), wx / 2, wy / 2
 
 
@@ -41,8 +41,8 @@ def _l_shape(hx: float, hy: float, rng: np.random.Generator) -> list:
 
 
 def _partition(hx: float, hy: float, rng: np.random.Generator, x: float) -> list:
-    """A wall across the room at x, with an opening of 1.0-1.8 m."""
-    width = rng.uniform(1.0, min(1.8, 2 * hy - 0.6))
+    """A wall across the room at x, with an opening of 1.2-2.0 m."""
+    width = rng.uniform(min(1.2, 2 * hy - 0.8), min(2.0, 2 * hy - 0.6))
     low = rng.uniform(-hy + 0.3, hy - 0.3 - width)
     sides = ((-hy, low), (low + width, hy))
     return [_between(x - WALL_M / 2, x + WALL_M / 2, y0, y1) for y0, y1 in sides]
@@ -54,7 +54,7 @@ def _parted(hx: float, hy: float, rng: np.random.Generator) -> list:
 
 def _u_shape(hx: float, hy: float, rng: np.random.Generator) -> list:
     """Held out for `test`: a block juts from the middle of one wall."""
-    width, depth, side = rng.uniform(0.2, 0.35) * 2 * hx, rng.uniform(0.35, 0.55) * 2 * hy, rng.choice((-1, 1))
+    width, depth, side = rng.uniform(0.2, 0.35) * 2 * hx, rng.uniform(0.25, 0.45) * 2 * hy, rng.choice((-1, 1))
     return [(rng.uniform(-0.15, 0.15) * hx, side * (hy - depth / 2), width / 2, depth / 2)]
 
 
