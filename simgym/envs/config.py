@@ -74,8 +74,6 @@ DOMAINS = {
     "randomized": DomainConfig(
         name="randomized",
         look="randomized",
-        randomization=RandomizationConfig(
-            enabled=True, clutter=ClutterRanges(furniture=(0, 6), wall_items=(0, 8))
-        ),
+        randomization=RandomizationConfig(enabled=True, clutter=ClutterRanges(furniture=(0, 6), wall_items=(0, 8))),
     ),
 }

@@ -39,7 +39,7 @@ class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     | key | index | meaning | lowest | highest | dtype | unit | frame |
     | --- | --- | --- | --- | --- | --- | --- | --- |
-    | image | (row, column, channel) of (60, 80, 3) | RGB picture of the robot's camera | 0 | 255 | uint8 | - | optical |
+    | image | (row, column, channel) of (60, 80, 3) | RGB picture of the camera | 0 | 255 | uint8 | - | optical |
     | velocity | 0 of (2,) | measured forward speed | -100 | 100 | float32 | m/s | base_link |
     | velocity | 1 of (2,) | measured yaw rate, positive to the left | -100 | 100 | float32 | rad/s | base_link |
 
@@ -47,8 +47,8 @@ class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     | key | index | meaning | lowest | highest | dtype | unit | frame |
     | --- | --- | --- | --- | --- | --- | --- | --- |
-    | depth | (row, column) of (60, 80) | distance along the optical axis, inf: nothing | 0 | inf | float32 | m | optical |
-    | segmentation | (row, column, k) of (60, 80, 2) | semantic class, body index (-1: nothing) | -1 | any | int16 | - | - |
+    | depth | (row, column) of (60, 80) | along the optical axis, inf: nothing | 0 | inf | float32 | m | optical |
+    | segmentation | (row, column, k) of (60, 80, 2) | class, body index (-1: nothing) | -1 | any | int16 | - | - |
 
     The camera stands 0.30 m high, looks level along x and sees 69 degrees across.
 

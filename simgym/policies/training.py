@@ -148,7 +148,9 @@ class Segments(BaseCallback):
             with atomic_path(self.out / BEST) as path:
                 self.model.save(path)
         low, high = summary["success_ci95"]
-        tqdm.write(f"{self.num_timesteps:>9,} steps: success {score[0]:.0%} ({low:.0%}-{high:.0%}), spl {summary['spl']:.2f}")
+        tqdm.write(
+            f"{self.num_timesteps:>9,} steps: success {score[0]:.0%} ({low:.0%}-{high:.0%}), spl {summary['spl']:.2f}"
+        )
         progress = {"curve": self.curve, "best": self.best, "wall_seconds": self.wall_seconds}
         save_checkpoint(self.out / CHECKPOINTS, self.model, progress)
 
@@ -206,7 +208,9 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
     """
     torch.set_num_threads(os.cpu_count() or 1)
     simulation = Simulation(config.env, config.domain, config.algo.num_envs, "train")
-    env = SimulationVecEnv(simulation, config.algo.frame_stack, config.algo.frame_stride, config.seed)
+    env = SimulationVecEnv(
+        simulation, config.algo.frame_stack, config.algo.frame_stride, config.seed, bootstrap_time_limit=False
+    )
     model = build_model(config, env, out / "tensorboard")
     checkpoint = latest_checkpoint(out / CHECKPOINTS) if resume else None
     segments = Segments(config, out, load_checkpoint(checkpoint, model) if checkpoint else {})
@@ -238,7 +242,9 @@ def finish(config: TrainConfig, out: Path, model: PPO, segments: Segments) -> di
     about = header(config.env, config.domain, "test", str(bundle), None, FINAL_SEED)
     result = write_evaluation(out, evaluation, about)
     measured = {name: result[name] for name in ("success_rate", "success_ci95", "spl", "episodes")}
-    export_policy(model, replace(contract, training={**contract.training, **measured, "split": "test"}), bundle, *frames)
+    export_policy(
+        model, replace(contract, training={**contract.training, **measured, "split": "test"}), bundle, *frames
+    )
     trace_failures(simulation, actor, evaluation, NUM_FAILURES)
     write_report(out, result, evaluation, segments.curve)
     simulation.close()

@@ -18,17 +18,26 @@ MEASURES = ("is_success", "spl", "soft_spl", "distance_to_goal", "collisions")
 
 
 class SimulationVecEnv(VecEnv):
-    """Observations ``image`` (3K, H, W) uint8, K frames oldest first and ``frame_stride`` steps apart, and ``velocity`` (2,) float32.
+    """A batch whose observations are ``image``, ``velocity`` and, for the critic alone, ``privileged``.
 
-    ``privileged`` (see `ChairNav.privileged`) is for the critic alone.
+    ``image`` (3K, H, W) uint8 has K frames, oldest first and ``frame_stride`` steps apart; ``velocity`` is (2,) float32;
+    ``privileged`` is `ChairNav.privileged`. Without ``bootstrap_time_limit`` the time limit counts as an end like any
+    other, which is right for a critic that sees the time left: hesitating then costs what success would have brought.
 
     The info of an ended episode has ``episode`` (return r, length l, seconds of simulated time t), the measures
     `MEASURES`, ``reward_terms`` summed over the episode and unweighted, and what SB3 asks for
     (``terminal_observation``, ``TimeLimit.truncated``); the info of a running one is empty.
     """
 
-    def __init__(self, simulation: Simulation, frame_stack: int, frame_stride: int = 1, seed: int = 0) -> None:
-        self.simulation = simulation
+    def __init__(
+        self,
+        simulation: Simulation,
+        frame_stack: int,
+        frame_stride: int = 1,
+        seed: int = 0,
+        bootstrap_time_limit: bool = True,
+    ) -> None:
+        self.simulation, self._bootstrap = simulation, bootstrap_time_limit
         camera, n = simulation.camera, simulation.num_worlds
         self._stack = FrameStack(frame_stack, n, frame_stride)
         space = spaces.Dict(
@@ -110,7 +119,7 @@ class SimulationVecEnv(VecEnv):
                 "episode_seed": self.simulation.draws[world]["episode_seed"],
                 "reward_terms": {name: float(total[world]) for name, total in self._terms.items()},
                 "terminal_observation": {name: values[world] for name, values in observation.items()},
-                "TimeLimit.truncated": bool(truncated[world]),
+                "TimeLimit.truncated": bool(truncated[world]) and self._bootstrap,
             }
 
     def _replace(self, observation: dict[str, np.ndarray], done: np.ndarray) -> dict[str, np.ndarray]:

@@ -64,7 +64,8 @@ class TestFrameStack:
 
     @pytest.mark.parametrize(("k", "stride"), [(1, 1), (2, 1), (3, 1), (2, 4), (3, 8)])
     def test_equals_a_list_of_everything_seen(self, k, stride):
-        rng, stack, seen = np.random.default_rng(k * stride), FrameStack(k, 2, stride), [[], []]
+        rng, stack = np.random.default_rng(k * stride), FrameStack(k, 2, stride)
+        seen: list[list[int]] = [[], []]
         for value in range(1, 60):
             begun = rng.random(2) < 0.1
             frames = stack.push(images(value, 100 + value), begun)

@@ -146,8 +146,8 @@ class RasterRenderer:
         keeps from running so costs nothing, where OpenMP's barrier (numba's ``prange``) would wait milliseconds for it.
         """
         n, arguments = len(rows), (
-            rows, worlds, views, self._link_pos, self._link_quat, supersample, self._shapes, self._parts, self._geometry,
-            self._paint, self._stage, self._textures, scratch, target,
+            rows, worlds, views, self._link_pos, self._link_quat, supersample, self._shapes, self._parts,
+            self._geometry, self._paint, self._stage, self._textures, scratch, target,
         )  # fmt: skip
         step = max(1, n // (4 * self.threads))
         claims = iter(range(0, n, step))  # the interpreter lock makes each claim atomic

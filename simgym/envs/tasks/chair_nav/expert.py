@@ -1,4 +1,4 @@
-"""The scripted expert: drives the shortest way with privileged knowledge of the floor plan. The ceiling for policies."""
+"""The scripted expert drives the shortest way with full knowledge of the floor plan: the ceiling for policies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _waypoint(field: np.ndarray, blocked: np.ndarray, x: float, y: float, path: 
 
 
 @numba.njit(cache=True)
-def _nearest_visible(chairs: np.ndarray, x: float, y: float) -> int:
+def _nearest(chairs: np.ndarray, x: float, y: float) -> int:
     best, at = np.inf, 0
     for c in range(chairs.shape[0]):
         d = math.hypot(chairs[c, 0] - x, chairs[c, 1] - y)
@@ -50,14 +50,18 @@ def expert_command(
     """Forward speed and yaw rate for one world.
 
     Args:
-        field, blocked: (N, N) of the episode. chairs: (C, 2) centres.
+        field: (N, N) geodesic distances of the episode.
+        blocked: (N, N) bool, where the base cannot be.
+        chairs: (C, 2) centres, inf for slots not used.
         pose: (3,) x, y, yaw_rad of the base.
+        max_speed: m/s.
+        max_yaw_rate: rad/s.
         path: (M, 2) scratch.
     """
     x, y, heading = pose
     distance = geodesic.distance_at(field, x, y)
     if distance < MEETING_M:
-        chair = _nearest_visible(chairs, x, y)
+        chair = _nearest(chairs, x, y)
         goal_x, goal_y, speed = chairs[chair, 0], chairs[chair, 1], 0.0
     else:
         goal_x, goal_y = _waypoint(field, blocked, x, y, path)

@@ -20,7 +20,7 @@ from .config import ClutterRanges, LayoutConfig
 from .furniture import CHAIR_SLOT, CHAIRS, CLUTTER, CLUTTER_SLOT, OBSTACLES, Builder, Kind, Slot, slot_body
 from .rooms import MAX_BLOCKS, ROOMS, Room, draw_room, outer_walls
 
-MARGIN_M = 0.1  # between the robot and everything, in planned ways and at the start
+MARGIN_M = 0.17  # between the robot and everything, in planned ways and at the start
 HEADROOM_M = 0.85  # planned ways do not lead under anything lower, such as a table
 MIN_START_M = 1.0  # shortest way to success from a start
 GOAL_SLACK_M = 0.05  # ways end this far inside the distance that counts as success
