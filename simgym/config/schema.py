@@ -23,7 +23,7 @@ class PPOConfig:
     num_envs: int = option(64, "worlds that are stepped together", low=1)
     n_steps: int = option(32, "steps a world between two updates", low=1)
     batch_size: int = option(512, "samples a gradient step", low=2)
-    n_epochs: int = option(4, "passes over the samples of an update", low=1)
+    n_epochs: int = option(3, "passes over the samples of an update", low=1)
     learning_rate: float = option(8e-4, "step size of Adam at the start; falls linearly", low=0.0)
     gamma: float = option(0.99, "discount of a step", low=0.0, high=1.0)
     gae_lambda: float = option(0.95, "trade-off of bias and variance in the advantage", low=0.0, high=1.0)
@@ -33,8 +33,8 @@ class PPOConfig:
     channels: tuple[int, int, int] = option((16, 32, 32), "of the three convolutions", low=1)
     code_dim: int = option(192, "width of the picture's code", low=1)
     hidden_units: int = option(128, "width of the hidden layer of actor and critic", low=1)
-    frame_stack: int = option(1, "frames that the policy sees at once", low=1)
-    frame_stride: int = option(1, "control steps between two of these frames", low=1)
+    frame_stack: int = option(3, "frames that the policy sees at once", low=1)
+    frame_stride: int = option(7, "control steps between two of these frames", low=1)
 
 
 # Group -> name of an option -> its values. A field of a schema that is called like a group selects one of its options;
@@ -59,7 +59,7 @@ class TrainConfig:
     env: ChairNavConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it trains")
     algo: PPOConfig = option(PPOConfig, "the learner")
-    total_steps: int = option(800_000, "steps over all worlds", low=1)
+    total_steps: int = option(700_000, "steps over all worlds", low=1)
     seed: int = option(1, SEED, low=0)
     device: str = option("auto", DEVICE, choices=("auto", "cpu", "cuda"))
     eval_episodes: int = option(50, "episodes of an evaluation during training", low=1)

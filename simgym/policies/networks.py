@@ -12,6 +12,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 from torch.nn import functional
 
+STRIDE = 4  # of the first convolution, in pixels
 PRIVILEGED = "privileged"  # the observation that the critic alone may read
 
 
@@ -32,18 +33,19 @@ class VisionExtractor(BaseFeaturesExtractor):
     ) -> None:
         self.privileged_dim = observation_space[PRIVILEGED].shape[0]  # type: ignore[index]
         super().__init__(observation_space, code_dim + 2 + self.privileged_dim)
-        frames, height, width = observation_space["image"].shape  # type: ignore[misc]
-        self.stem = nn.Conv2d(frames, channels[0], kernel_size=4, stride=4)
+        stacked, height, width = observation_space["image"].shape  # type: ignore[misc]
+        self.stem = nn.Conv2d(3, channels[0], kernel_size=STRIDE, stride=STRIDE)
+        self.middle = nn.Conv2d(channels[0], channels[1], kernel_size=3, stride=2, padding=1)
+        past = stacked - 3
+        self.past = nn.Conv2d(past, channels[1], kernel_size=3, stride=2, padding=1, bias=False) if past else None
         self.body = nn.Sequential(
-            nn.ReLU(),
-            nn.Conv2d(channels[0], channels[1], kernel_size=3, stride=2, padding=1),
             nn.ReLU(),
             nn.Conv2d(channels[1], channels[2], kernel_size=3, stride=2, padding=1),
             nn.ReLU(),
             nn.Flatten(),
         )
         with torch.no_grad():
-            flat = self.body(self.stem(torch.zeros(1, frames, height, width))).shape[1]
+            flat = self.body(self._see(torch.zeros(1, stacked, height, width))).shape[1]
         self.project = nn.Sequential(nn.Linear(flat, code_dim), nn.ReLU())
 
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -51,14 +53,26 @@ class VisionExtractor(BaseFeaturesExtractor):
 
         On a robot there is no privileged state; its place is left out, as the actor never reads it.
         """
-        image = observations["image"].float()
-        # Pixels are scaled to 0..1 through the weights: on a CPU, a pass over all pixels costs as much as the network.
-        patches = functional.conv2d(image, self.stem.weight / 255, self.stem.bias, stride=4)  # (B, C, H/4, W/4)
-        code = self.project(self.body(patches))  # (B, D)
+        code = self.project(self.body(self._see(observations["image"])))  # (B, D)
         features = [code, observations["velocity"]]
         if PRIVILEGED in observations:
             features.append(observations[PRIVILEGED])
         return torch.cat(features, dim=1)
+
+    def _see(self, image: torch.Tensor) -> torch.Tensor:
+        """(B, 3K, H, W) in 0..255 -> (B, C, H/8, W/8): the newest frame in full, the past by every 4th pixel.
+
+        What was seen seconds ago matters roughly, and a look back costs little this way. Pixels are scaled to 0..1
+        through the weights: on a CPU, a pass over all pixels costs as much as the network.
+        """
+        newest = image[:, -3:].float()
+        patches = functional.relu(functional.conv2d(newest, self.stem.weight / 255, self.stem.bias, stride=STRIDE))
+        seen = self.middle(patches)
+        if self.past is None:
+            return seen
+        height, width = patches.shape[2:]
+        before = image[:, :-3, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE][:, :, :height, :width].float()
+        return seen + functional.conv2d(before, self.past.weight / 255, stride=2, padding=1)
 
 
 class AsymmetricHeads(nn.Module):
@@ -92,6 +106,12 @@ class AsymmetricPolicy(MultiInputActorCriticPolicy):
     def __init__(self, *args: Any, hidden_units: int = 128, **kwargs: Any) -> None:
         self._hidden_units = hidden_units
         super().__init__(*args, **kwargs | {"features_extractor_class": VisionExtractor, "normalize_images": False})
+
+    def extract_features(  # type: ignore[override]
+        self, obs: dict[str, torch.Tensor], features_extractor: BaseFeaturesExtractor | None = None
+    ) -> torch.Tensor:
+        """As SB3's, without its pass over all pixels: the extractor takes bytes."""
+        return (features_extractor or self.features_extractor)(obs)
 
     def _build_mlp_extractor(self) -> None:
         assert isinstance(self.features_extractor, VisionExtractor)
