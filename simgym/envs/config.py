@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
-from simgym.config.option import option, span
+from simgym.config.option import check, option, span
+from simgym.errors import UsageError
 
 from .tasks.chair_nav.config import ClutterRanges
 
@@ -77,3 +80,30 @@ DOMAINS = {
         randomization=RandomizationConfig(enabled=True, clutter=ClutterRanges(furniture=(0, 6), wall_items=(0, 8))),
     ),
 }
+
+
+def check_domain(domain: DomainConfig) -> None:
+    """Raise UsageError naming the first value that is out of its bounds, or that was changed and would do nothing.
+
+    What the domain's name implies may stand idle: `domain=randomized` can be switched off as a whole.
+    """
+    check(domain, "domain.")
+    for key, value in _changed(domain, DOMAINS.get(domain.name, DOMAINS["sim"])):
+        is_range = key.startswith("domain.randomization.") and key != "domain.randomization.enabled"
+        if not domain.randomization.enabled and (is_range or (key, value) == ("domain.look", "randomized")):
+            raise UsageError(
+                f"{key}={value} does nothing while randomization is off: "
+                "add domain.randomization.enabled=true, or take domain=randomized"
+            )
+        if domain.look == "canonical" and key.startswith("domain.randomization.look."):
+            raise UsageError(f"{key}={value} does nothing in domain.look=canonical: add domain.look=randomized")
+
+
+def _changed(config: Any, usual: Any, prefix: str = "domain.") -> Iterator[tuple[str, Any]]:
+    """The dotted names and the values of ``config`` that differ from ``usual``."""
+    for item in fields(config):
+        value, other, key = getattr(config, item.name), getattr(usual, item.name), prefix + item.name
+        if is_dataclass(value):
+            yield from _changed(value, other, f"{key}.")
+        elif value != other:
+            yield key, value

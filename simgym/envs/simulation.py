@@ -10,18 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from simgym.config.option import check
 from simgym.deploy.camera import Camera
 from simgym.errors import UsageError
 
-from .config import DomainConfig
+from .config import DomainConfig, check_domain
 from .draw import Draw, Dynamics
 from .drive import CommandPath
 from .dynamics import sample_dynamics
-from .engines.mujoco import MujocoEngine
+from .engines import make_engine
 from .geodesic import SIDE_M
 from .looks import make_look
-from .renderers.raster import RasterRenderer
+from .renderers import make_renderer
 from .robot import load_robot
 from .tasks.chair_nav.config import ChairNavConfig, ClutterRanges
 from .tasks.chair_nav.task import ChairNav, Outcome
@@ -47,7 +46,7 @@ class Simulation:
         """Compiles the scene. Raises UserError where the configuration is impossible."""
         if split not in SPLITS:
             raise UsageError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
-        check(domain, "domain.")
+        check_domain(domain)
         self.num_worlds, self.split, self.domain = num_worlds, split, domain
         randomization = domain.randomization
         self.task = ChairNav(
@@ -57,9 +56,9 @@ class Simulation:
         self._look = make_look(
             domain.look if randomization.enabled else "canonical", self.task.scene, randomization.look
         )
-        self.renderer = RasterRenderer(textures=self._look.textures)
+        self.renderer = make_renderer(domain.renderer, self._look.textures)
         self.renderer.load(self.task.scene, self.camera, num_worlds)
-        self.engine = MujocoEngine()
+        self.engine = make_engine(domain.engine)
         self.engine.load(self.task.scene, self.task.robot, num_worlds, self.task.control_dt_s)
         self.task.allocate(num_worlds)
         self._commands = CommandPath(num_worlds, self.task.control_dt_s)

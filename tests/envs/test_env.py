@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -15,8 +16,10 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import simgym  # noqa: F401  (registers the environments)
 from simgym.deploy.camera import CameraError
-from simgym.envs.config import DOMAINS, RandomizationConfig
+from simgym.envs.config import DOMAINS, DomainConfig, RandomizationConfig
+from simgym.envs.engines import make_engine
 from simgym.envs.env import ChairNavEnv
+from simgym.envs.renderers import make_renderer
 from simgym.envs.scene import Semantic
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig, RewardConfig
 from simgym.errors import UsageError
@@ -219,6 +222,20 @@ def test_bad_actions_are_refused_and_change_nothing(env, name):
         ({"domain": randomized(dynamics={"action_delay_steps": (0, 99)})}, ["action_delay_steps", "99"]),
         ({"domain": randomized(dynamics={"mass_scale": (2.0, 1.0)})}, ["mass_scale", "2.0,1.0"]),
         ({"domain": randomized(look={"saturation": (0.0, 2.0)})}, ["saturation", "2"]),
+        ({"domain": DomainConfig(engine="toy")}, ["domain.engine", "toy", "mujoco"]),
+        ({"domain": DomainConfig(renderer="toy")}, ["domain.renderer", "toy", "raster"]),
+        (
+            {"domain": DomainConfig(look="randomized")},
+            ["domain.look", "randomization.enabled=true", "domain=randomized"],
+        ),
+        (
+            {"domain": randomized(enabled=False, dynamics={"mass_scale": (1.0, 2.0)})},
+            ["domain.randomization.dynamics.mass_scale", "domain.randomization.enabled=true"],
+        ),
+        (
+            {"domain": replace(randomized(look={"saturation": (0.0, 0.1)}), look="canonical")},
+            ["domain.randomization.look.saturation", "domain.look=randomized"],
+        ),
     ],
 )
 def test_impossible_options_are_usage_errors_that_name_what_is_known(options, known):
@@ -227,6 +244,14 @@ def test_impossible_options_are_usage_errors_that_name_what_is_known(options, kn
     message = str(caught.value)
     assert "\n" not in message
     assert [word for word in known if word not in message] == []
+
+
+def test_engines_and_renderers_are_made_by_name():
+    assert type(make_engine("mujoco")).__name__ == "MujocoEngine"
+    assert type(make_renderer("raster")).__name__ == "RasterRenderer"
+    for make in (make_engine, make_renderer):
+        with pytest.raises(UsageError, match="'toy'"):
+            make("toy")
 
 
 def test_close_may_be_called_twice():

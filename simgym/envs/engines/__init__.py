@@ -7,6 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+from simgym.errors import UsageError
+
 from ..draw import Dynamics, Layout
 from ..robot import Robot
 from ..scene import Scene
@@ -31,10 +33,22 @@ class Engine(Protocol):
         """Compile the scene and the robot for ``num_worlds`` worlds stepped by ``control_dt_s`` at a time."""
 
     def apply(self, worlds: np.ndarray, layout: Layout, dynamics: Dynamics) -> None:
-        """Take row ``i`` of a draw as the new variation of ``worlds[i]``; the robot stands at its start, at rest."""
+        """Take row ``i`` of a draw as the new variation of ``worlds[i]``; the robot stands at its start, at rest.
+
+        ``worlds`` ascend.
+        """
 
     def step(self, wheel_velocity: np.ndarray) -> None:
         """Advance every world one control step with wheels driven towards ``(n, 2)`` rad/s, left and right."""
 
     def close(self) -> None:
         """Release everything; may be called twice."""
+
+
+def make_engine(name: str) -> Engine:
+    """The engine of a domain, not loaded yet. Raises UsageError with the known names."""
+    if name == "mujoco":
+        from .mujoco import MujocoEngine
+
+        return MujocoEngine()
+    raise UsageError(f"domain.engine={name!r}: expected 'mujoco'")

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simgym.deploy.camera import Camera
+from simgym.errors import UsageError
 
 from ..draw import Layout, Look
 from ..scene import Scene
@@ -37,5 +39,19 @@ class Renderer(Protocol):
         The rows of the other worlds stay as they are.
         """
 
+    def snapshot(
+        self, world: int, camera: Camera, position: ArrayLike, target: ArrayLike, supersample: int = 3
+    ) -> np.ndarray:
+        """A picture (H, W, 3) uint8 of one world from ``position`` (3,) towards ``target`` (3,), for people."""
+
     def close(self) -> None:
         """Release everything; may be called twice."""
+
+
+def make_renderer(name: str, textures: np.ndarray | None = None) -> Renderer:
+    """The renderer of a domain, with a look's textures, not loaded yet. Raises UsageError with the known names."""
+    if name == "raster":
+        from .raster import RasterRenderer
+
+        return RasterRenderer(textures)
+    raise UsageError(f"domain.renderer={name!r}: expected 'raster'")
