@@ -13,10 +13,19 @@ from simgym.errors import UsageError
 
 from .config import DOMAINS, DomainConfig
 from .simulation import Simulation, draw_episode_seed
-from .spaces import action_space, check_action, observation_space, view
+from .spaces import (
+    DEFAULT_SENSORS,
+    RENDER_MODES,
+    action_space,
+    check_action,
+    check_render_mode,
+    check_reset_options,
+    observation_space,
+    view,
+)
 from .tasks.chair_nav.config import ChairNavConfig
 
-SENSORS = ("image", "velocity")
+DRAW = ("episode_seed", "split", "layout", "look", "dynamics")  # the keys of info["draw"]
 
 
 class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
@@ -83,18 +92,20 @@ class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     v0: first.
     """
 
-    metadata = {"render_modes": ["rgb_array", "depth_array"], "render_fps": 5}
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 5}
 
     def __init__(
         self,
         domain: str | DomainConfig = "sim",
         config: ChairNavConfig | None = None,
         split: str = "train",
-        observations: tuple[str, ...] = SENSORS,
+        observations: tuple[str, ...] = DEFAULT_SENSORS,
         render_mode: str | None = None,
     ) -> None:
+        check_render_mode(render_mode)
         self.simulation = Simulation(config or ChairNavConfig(), resolve_domain(domain), 1, split)
         self.render_mode = render_mode
+        self.metadata = self.metadata | {"render_fps": self.simulation.task.config.control_rate_hz}
         self._sensors = tuple(observations)
         self.observation_space: spaces.Dict = observation_space(self.simulation, self._sensors)  # type: ignore[assignment]
         self.action_space = action_space()
@@ -102,16 +113,34 @@ class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Start an episode; ``options={"draw": info["draw"]}`` replays one."""
+        """Start an episode; ``options={"draw": info["draw"]}`` replays one.
+
+        Raises ValueError for a draw that is not whole, UsageError for one of another split, domain or configuration.
+        """
         super().reset(seed=seed)
+        check_reset_options(options or {}, "draw")
         drawn = (options or {}).get("draw")
-        if drawn is not None and drawn["split"] != self.simulation.split:
-            raise UsageError(f"the draw is of split={drawn['split']!r}, this environment of {self.simulation.split!r}")
-        episode_seed = (
-            draw_episode_seed(self.np_random, self.simulation.split) if drawn is None else int(drawn["episode_seed"])
-        )
-        self.simulation.reset(np.array([0]), np.array([episode_seed]))
+        if drawn is None:
+            self._start(draw_episode_seed(self.np_random, self.simulation.split))
+        else:
+            self._replay(drawn)
         return self._observe(), self._info()
+
+    def _start(self, episode_seed: int) -> None:
+        self.simulation.reset(np.array([0]), np.array([episode_seed]))
+
+    def _replay(self, drawn: dict[str, Any]) -> None:
+        missing = [name for name in DRAW if name not in drawn]
+        if missing:
+            raise ValueError(f"the draw lacks {', '.join(missing)}: pass the whole info['draw'] of an episode")
+        if drawn["split"] != self.simulation.split:
+            raise UsageError(f"the draw is of split={drawn['split']!r}, this environment of {self.simulation.split!r}")
+        self._start(int(drawn["episode_seed"]))
+        differing = [name for name in DRAW if drawn[name] != self.simulation.draws[0][name]]
+        if differing:
+            raise UsageError(
+                f"the draw was made in another domain or configuration: its {', '.join(differing)} cannot be drawn here"
+            )
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Act for one control step. Raises ValueError for an action of the wrong shape or with NaN."""

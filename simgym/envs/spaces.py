@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from gymnasium import spaces
 
@@ -12,6 +14,8 @@ from .scene import Semantic
 from .simulation import Observation, Simulation
 
 SENSORS = ("image", "velocity", "depth", "segmentation")
+DEFAULT_SENSORS = ("image", "velocity")
+RENDER_MODES = ("rgb_array", "depth_array")
 MAX_VELOCITY = 100.0  # m/s and rad/s: far beyond any robot here; Gymnasium's checker asks for finite bounds
 
 
@@ -53,3 +57,16 @@ def check_action(action: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if not np.isfinite(array).all():
         raise ValueError(f"action has values that are not finite: {array.tolist()}")
     return array
+
+
+def check_render_mode(mode: str | None) -> None:
+    """Raise UsageError for an unknown render mode."""
+    if mode is not None and mode not in RENDER_MODES:
+        raise UsageError(f"render_mode={mode!r}: expected None or one of {', '.join(RENDER_MODES)}")
+
+
+def check_reset_options(options: Iterable[str], known: str) -> None:
+    """Raise UsageError for an option of ``reset`` that is not the ``known`` one."""
+    unknown = sorted(set(options) - {known})
+    if unknown:
+        raise UsageError(f"reset(options=...) knows {known!r} here, not {', '.join(map(repr, unknown))}")

@@ -10,9 +10,17 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from .config import DomainConfig
-from .env import SENSORS, ChairNavEnv, resolve_domain
+from .env import ChairNavEnv, resolve_domain
 from .simulation import Simulation, draw_episode_seed
-from .spaces import action_space, check_action, observation_space, view
+from .spaces import (
+    DEFAULT_SENSORS,
+    action_space,
+    check_action,
+    check_render_mode,
+    check_reset_options,
+    observation_space,
+    view,
+)
 from .tasks.chair_nav.config import ChairNavConfig
 
 
@@ -31,12 +39,14 @@ class ChairNavVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]
         domain: str | DomainConfig = "sim",
         config: ChairNavConfig | None = None,
         split: str = "train",
-        observations: tuple[str, ...] = SENSORS,
+        observations: tuple[str, ...] = DEFAULT_SENSORS,
         render_mode: str | None = None,
     ) -> None:
+        check_render_mode(render_mode)
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.simulation = Simulation(config or ChairNavConfig(), resolve_domain(domain), num_envs, split)
+        self.metadata = self.metadata | {"render_fps": self.simulation.task.config.control_rate_hz}
         self._sensors = tuple(observations)
         self.single_observation_space = observation_space(self.simulation, self._sensors)
         self.single_action_space = action_space()
@@ -47,7 +57,11 @@ class ChairNavVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Start every world, or those of ``options={"reset_mask": (n,) bool}``."""
+        """Start every world, or those of ``options={"reset_mask": (n,) bool}``.
+
+        To replay a draw take the single environment.
+        """
+        check_reset_options(options or {}, "reset_mask")
         mask = np.ones(self.num_envs, bool)
         if options and "reset_mask" in options:
             mask = np.asarray(options["reset_mask"], bool)

@@ -151,6 +151,22 @@ def test_a_draw_of_the_other_split_is_replayed_or_refused_never_replaced_by_anot
     assert_same_walk(lived, replayed)
 
 
+def test_a_draw_that_is_not_whole_is_refused(env):
+    with pytest.raises(ValueError, match="lacks split, layout, look, dynamics"):
+        env.reset(options={"draw": {"episode_seed": 4}})
+    with pytest.raises(UsageError, match="'darw'"):
+        env.reset(options={"darw": {}})
+
+
+@pytest.mark.parametrize(
+    "options", [{"domain": "randomized"}, {"config": chair_nav(layout={"obstacles": (8, 8), "chairs": (3, 3)})}]
+)
+def test_a_draw_of_another_domain_or_configuration_is_refused(env, options):
+    _, info = env.reset(seed=2)
+    with pytest.raises(UsageError, match="another domain or configuration"):
+        ChairNavEnv(**options).reset(options={"draw": info["draw"]})
+
+
 def test_a_replay_does_not_disturb_the_stream_of_seeds(env):
     _, info = env.reset(seed=5)
     after = env.reset()[1]["draw"]["episode_seed"]
@@ -212,6 +228,7 @@ def test_bad_actions_are_refused_and_change_nothing(env, name):
         ({"split": "validation"}, ["validation", "train", "test"]),
         ({"observations": ("image", "sonar")}, ["sonar", *ALL_SENSORS]),
         ({"observations": ()}, list(ALL_SENSORS)),
+        ({"render_mode": "hologram"}, ["render_mode", "hologram", "rgb_array", "depth_array"]),
         ({"config": chair_nav(collision="bounce")}, ["collision", "bounce", "end", "cost"]),
         ({"config": chair_nav(control_rate_hz=3.0)}, ["control_rate_hz", "3"]),
         ({"config": chair_nav(max_speed_m_s=-1.0)}, ["max_speed_m_s", "-1"]),
@@ -297,6 +314,11 @@ def test_render_shows_what_the_camera_sees(mode):
     rendered = np.asarray(env.render())
     env.step(np.array([1.0, 1.0]))
     assert not np.array_equal(np.asarray(env.render()), rendered)
+
+
+def test_videos_play_at_the_control_rate(env):
+    assert ChairNavEnv(config=chair_nav(control_rate_hz=10.0)).metadata["render_fps"] == 10.0
+    assert env.metadata["render_fps"] == ChairNavEnv.metadata["render_fps"] == 5
 
 
 def test_without_a_render_mode_render_gives_nothing(env):

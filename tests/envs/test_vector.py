@@ -201,10 +201,20 @@ def test_bad_actions_are_refused_and_change_nothing(bad):
     assert env.simulation.task.steps.tolist() == [0, 0, 0]
 
 
-@pytest.mark.parametrize("bad", [{"domain": "moon"}, {"split": "all"}, {"observations": ("sonar",)}])
+@pytest.mark.parametrize(
+    "bad", [{"domain": "moon"}, {"split": "all"}, {"observations": ("sonar",)}, {"render_mode": "hologram"}]
+)
 def test_unknown_options_are_usage_errors(bad):
     with pytest.raises(UsageError):
         ChairNavVectorEnv(2, **bad)
+
+
+def test_reset_refuses_options_it_does_not_know():
+    """A draw among them: only the single environment replays."""
+    env = ChairNavVectorEnv(2, config=chair_nav(control_rate_hz=10.0))
+    assert env.metadata["render_fps"] == 10.0
+    with pytest.raises(UsageError, match="'draw'"):
+        env.reset(options={"draw": {}})
 
 
 def test_what_a_step_returned_is_the_callers_to_keep():
