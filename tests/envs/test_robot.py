@@ -56,6 +56,8 @@ def test_rover_measures_are_the_issues():
     rover = load_robot("rover")
     assert rover.radius_m == pytest.approx(0.17)
     assert rover.height_m == pytest.approx(0.30)  # the top of the mast
+    assert rover.camera_height_m == pytest.approx(0.30)
+    assert rover.drive.wheel_torque_nm == 1.5
     assert (rover.drive.wheel_radius_m, rover.drive.wheel_separation_m) == pytest.approx((0.05, 0.28))
     assert rover.links[0].name == "base_link" and rover.links[rover.camera_link].name == "camera_link"
 
@@ -132,6 +134,41 @@ def test_wheels_may_have_turned_frames(write_urdf):
     assert (robot.drive.wheel_radius_m, robot.drive.wheel_separation_m) == pytest.approx((0.05, 0.28))
 
 
+def test_meshes_are_found_in_packages_and_reach_as_far_as_their_corners(tmp_path):
+    """A robot description package as ROS has them; the lidar's mesh is all on one side of its origin."""
+    for folder in ("urdf", "meshes"):
+        (tmp_path / "rover_description" / folder).mkdir(parents=True)
+    mesh = tmp_path / "rover_description" / "meshes" / "lidar.obj"
+    mesh.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n")
+    geometry = '<mesh filename="package://rover_description/meshes/lidar.obj" scale="0.2 0.1 0.3"/>'
+    urdf = tmp_path / "rover_description" / "urdf" / "rover.urdf"
+    urdf.write_text(ROVER.replace("</robot>", LIDAR.format(geometry=geometry, rpy="0 0 0")))
+    robot = load_robot(str(urdf))
+    assert (robot.radius_m, robot.height_m) == pytest.approx((0.2 + 0.1 + 0.2, 0.2 + 0.3))
+    env = ChairNavEnv(config=chair_nav(robot=str(urdf)))
+    env.reset(seed=0)
+    assert env.step(np.array([1.0, 0.0]))[0]["velocity"][0] > 0.1
+
+
+def test_the_root_is_the_link_that_hangs_on_no_joint(write_urdf):
+    """Wherever the file puts it."""
+    start, end = ROVER.index('<link name="base_link">'), ROVER.index('<link name="mast_link">')
+    moved = (ROVER[:start] + ROVER[end:]).replace("</robot>", ROVER[start:end] + "</robot>")
+    robot, rover = load_robot(write_urdf(moved)), load_robot("rover")
+    assert robot.links == rover.links and robot.camera_link == rover.camera_link
+    assert robot.radius_m == rover.radius_m and robot.drive == rover.drive
+
+
+def test_weaker_motors_speed_up_more_slowly(write_urdf):
+    speeds = []
+    for effort in ("1.5", "0.02"):
+        env = ChairNavEnv(config=chair_nav(robot=write_urdf(ROVER.replace('effort="1.5"', f'effort="{effort}"'))))
+        assert env.simulation.task.robot.drive.wheel_torque_nm == float(effort)
+        env.reset(seed=0)
+        speeds.append(env.step(np.array([1.0, 0.0]))[0]["velocity"][0])
+    assert speeds[1] < 0.5 * speeds[0]
+
+
 BROKEN = {
     "malformed XML": (ROVER[:-30], "well-formed"),
     "no camera": (changed("camera_link", "lens_link"), "camera_link"),
@@ -165,7 +202,24 @@ BROKEN = {
     "an origin of two numbers": (changed(f'xyz="{CAMERA}"', 'xyz="0.12 0"'), "robot.urdf"),
     "a link without a name": (changed('<link name="mast_link">', "<link>"), "name"),
     "a joint without a child": (changed('<child link="mast_link"/>', ""), "mast_joint"),
-    "a joint to a link that is not there": (changed('<child link="left_wheel_link"/>', '<child link="x"/>'), "x"),
+    "a joint to a link that is not there": (
+        changed('<child link="left_wheel_link"/>', '<child link="left_tyre"/>'),
+        "left_tyre",
+    ),
+    "two roots": (changed("</robot>", '<link name="trailer"/></robot>'), "base_link, trailer"),
+    "a motor without torque": (changed('effort="1.5"', 'effort="0"'), "effort"),
+    "a mesh of another kind": (
+        ROVER.replace("</robot>", LIDAR.format(geometry='<mesh filename="a.dae"/>', rpy="0 0 0")),
+        "a.dae",
+    ),
+    "a mesh that is not there": (
+        ROVER.replace("</robot>", LIDAR.format(geometry='<mesh filename="a.stl"/>', rpy="0 0 0")),
+        "a.stl",
+    ),
+    "a package that is not there": (
+        ROVER.replace("</robot>", LIDAR.format(geometry='<mesh filename="package://lidar/a.stl"/>', rpy="0 0 0")),
+        "package://lidar/a.stl",
+    ),
     "joints in a loop": (
         changed(
             "</robot>",

@@ -14,14 +14,13 @@ from mujoco.batch import Batch
 
 from ..draw import PARKED_Z_M, Dynamics, Layout
 from ..quaternion import from_yaw, rotate
-from ..robot import Robot, RobotError
+from ..robot import Robot, RobotError, mesh_file
 from ..scene import Part, Scene, Semantic, Shape
 from . import RobotState
 
 PHYSICS_DT_S = 0.025  # within 7 cm and 3 degrees of 0.001 after 8 s of driving; 1/60 would be within 1 cm
 CONTACT_CHECK_S = 0.05  # collisions are read this often: 2.5 cm of travel at full speed
 WHEEL_GAIN_NM_S = 1.0  # torque per rad/s of velocity error
-WHEEL_TORQUE_NM = 1.5
 ROTOR_INERTIA_KG_M2 = 0.01  # of a geared motor, at the wheel
 WHEEL_FRICTION = (1.0, 0.005, 0.0001)
 WHEEL_HALF_WIDTH_M = 0.003  # a broad cylinder scrubs on both edges as the robot turns: it would turn 7 % too slowly
@@ -148,6 +147,8 @@ class MujocoEngine:
 def _compile(scene: Scene, robot: Robot) -> mujoco.MjModel:
     """The robot's URDF plus one static body for each fixed body of the scene, all under one parent."""
     spec = mujoco.MjSpec.from_file(str(robot.urdf))
+    for mesh in spec.meshes:
+        mesh.file = str(mesh_file(robot.urdf, mesh.file).resolve())
     spec.compiler.fusestatic = False  # keep the links that are fixed to others: they carry the camera
     spec.option.timestep = PHYSICS_DT_S
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
@@ -188,11 +189,12 @@ def _set_up_robot(spec: mujoco.MjSpec, robot: Robot) -> None:
             geom.friction = WHEEL_FRICTION
             geom.condim = 3 if is_wheel else 1  # all but the wheels slide without friction
             geom.priority = 1  # the robot's contact parameters count, whatever it stands on
+    torque = robot.drive.wheel_torque_nm
     for name in robot.drive.joints:
         spec.joint(name).armature = ROTOR_INERTIA_KG_M2
         motor = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
         motor.set_to_velocity(kv=WHEEL_GAIN_NM_S)
-        motor.forcelimited, motor.forcerange = True, [-WHEEL_TORQUE_NM, WHEEL_TORQUE_NM]
+        motor.forcelimited, motor.forcerange = True, [-torque, torque]
 
 
 def _add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part, index: int, group: int) -> None:

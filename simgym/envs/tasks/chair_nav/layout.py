@@ -22,11 +22,12 @@ from .rooms import MAX_BLOCKS, ROOMS, Room, draw_room, outer_walls
 
 MARGIN_M = 0.17  # between the robot and everything, in planned ways and at the start
 HEADROOM_M = 0.85  # planned ways do not lead under anything lower, such as a table
+ABOVE_ROBOT_M = 0.05  # nor under anything that leaves less between it and the robot
 MIN_START_M = 1.0  # shortest way to success from a start
 GOAL_SLACK_M = 0.05  # ways end this far inside the distance that counts as success
 MAX_ATTEMPTS = 50
 MAX_PATH_CELLS = 1000
-EYE_BAND_M = (0.2, 0.45)  # what crosses these heights hides a chair from the camera
+EYE_BAND_M = (-0.1, 0.15)  # what crosses these heights about the camera's hides a chair from it
 
 
 class LayoutError(UserError):
@@ -105,6 +106,8 @@ class LayoutSampler:
         self._nominal.part_visible[:] = False
         self._nominal.body_pos[..., 2] = PARKED_Z_M
         self._clearance_m = robot.radius_m + MARGIN_M
+        self._headroom_m = max(HEADROOM_M, robot.height_m + ABOVE_ROBOT_M)
+        self._eye_band_m = tuple(round(robot.camera_height_m + edge, 6) for edge in EYE_BAND_M)
         self._goal_radius_m = success_distance_m - GOAL_SLACK_M
         self._parts = {body.name: scene.part_range(b) for b, body in enumerate(scene.bodies)}
         self._index = {body.name: b for b, body in enumerate(scene.bodies)}
@@ -242,9 +245,9 @@ class LayoutSampler:
         footprints, low, high = self._footprints(layout)
         inside = self._collides & layout.part_visible[0]
         blocked = np.zeros((geodesic.N, geodesic.N), bool)
-        geodesic.fill_boxes(blocked, footprints[inside & (low < HEADROOM_M)], self._clearance_m)
+        geodesic.fill_boxes(blocked, footprints[inside & (low < self._headroom_m)], self._clearance_m)
         opaque = np.zeros_like(blocked)
-        at_eye = inside & ~self._is_chair & (low < EYE_BAND_M[1]) & (high > EYE_BAND_M[0])
+        at_eye = inside & ~self._is_chair & (low < self._eye_band_m[1]) & (high > self._eye_band_m[0])
         geodesic.fill_boxes(opaque, footprints[at_eye], 0.0)
         field = np.full(blocked.shape, np.inf)
         placed = chairs[np.isfinite(chairs[:, 0])]
