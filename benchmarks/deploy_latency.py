@@ -6,9 +6,6 @@ Without a bundle, the shipped one is measured.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +17,10 @@ import numpy as np
 from simgym.deploy import Calibration, Camera, Policy, Resampler
 from simgym.policies.shipped import PRETRAINED, bundle_path
 
+from . import _figures
+
 LENS = (-0.28, 0.07, 0.001, -0.002, 0.01)
-TARGET_MS = 2.0
+TARGETS_MS = {"Policy.act": 2.0}
 
 
 def milliseconds(run: Callable[[], Any], repeats: int) -> tuple[float, float]:
@@ -58,21 +57,22 @@ def measure(bundle: Path, repeats: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Print the table; write it as JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = _figures.parser("deploy_latency", __doc__)
     parser.add_argument("bundle", type=Path, nargs="?", help="a policy bundle; the default is the shipped one")
-    parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--repeats", type=int, default=500, help="calls of each stage")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     bundle = args.bundle or bundle_path(PRETRAINED, "policy", "ChairNav")
     kilobytes = bundle.stat().st_size / 1024
     rows = measure(bundle, args.repeats)
-    print(f"{kilobytes:,.0f} KiB bundle, 1 thread, load {os.getloadavg()[0]:.1f}, target {TARGET_MS} ms for Policy.act")
-    print(f"{'stage':<18} {'median ms':>9} {'p95 ms':>9}")
+    _figures.print_machine()
+    print(f"{kilobytes:,.0f} KiB bundle, 1 thread")
+    print(f"{'stage':<18} {'median ms':>9} {'p95 ms':>9} {'target':>7}")
     for row in rows:
-        print(f"{row['stage']:<18} {row['median_ms']:>9.2f} {row['p95_ms']:>9.2f}")
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=2) + "\n")
+        print(
+            f"{row['stage']:<18} {row['median_ms']:>9.2f} {row['p95_ms']:>9.2f} {TARGETS_MS.get(row['stage'], '-'):>7}"
+        )
+    _figures.write(args.json, rows)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ the best of several repeats.
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import time
 from pathlib import Path
@@ -18,8 +16,12 @@ import gymnasium
 import numpy as np
 
 import simgym  # noqa: F401 (registers the environments)
+from simgym.envs.config import DOMAINS
 from simgym.envs.simulation import Simulation
+from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 from simgym.policies.evaluation import episode_seeds
+
+from . import _figures
 
 BATCH = 16
 REPEATS = 5
@@ -57,12 +59,9 @@ def single_speed(num_steps: int = 600) -> float:
 
 def reset_ms(count: int = 200) -> float:
     """Milliseconds to draw, place and see a new episode in one world of a batch."""
-    from simgym.envs.config import DOMAINS
-    from simgym.envs.tasks.chair_nav.config import ChairNavConfig
-
     simulation = Simulation(ChairNavConfig(), DOMAINS["sim"], BATCH)
     seeds = np.array(episode_seeds(0, count, "train"))
-    simulation.reset(np.arange(BATCH), seeds[:BATCH])
+    simulation.reset(np.arange(BATCH), np.array(episode_seeds(1, BATCH, "train")))
     started = time.perf_counter()
     for k, seed in enumerate(seeds):
         simulation.reset(np.array([k % BATCH]), np.array([seed]))
@@ -80,9 +79,8 @@ def peer_speed(python: str) -> float:
 
 def main() -> None:
     """Measure, print a table, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _figures.parser("environment", __doc__)
     parser.add_argument("--peer", help="python of an environment with miniworld")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
     batch_speed("sim", 10)  # compiles
     peer = [peer_speed(arguments.peer)] if arguments.peer else []
@@ -97,8 +95,7 @@ def main() -> None:
         result["ratio_to_miniworld"] = result["batch_steps_per_s"] / result["miniworld_steps_per_s"]
     for name, value in result.items():
         print(f"{name:32s} {value:10.2f}   target {TARGETS.get(name, '-')}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+    _figures.write(arguments.json, result)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ lets MuJoCo derive what depends on them (`set_const`).
 
 from __future__ import annotations
 
-import os
-
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
+
+from simgym.cores import usable_cores
 
 from ..draw import PARKED_Z_M, Dynamics, Layout
 from ..quaternion import from_yaw, rotate
@@ -51,7 +51,7 @@ class MujocoEngine:
             model = _compile(scene, robot)
         except ValueError as error:
             raise RobotError(f"{robot.urdf}: MuJoCo refuses it: {' '.join(str(error).split())}") from error
-        self._batch = Batch(model, num_worlds, nthread=min(num_worlds, os.cpu_count() or 1))
+        self._batch = Batch(model, num_worlds, nthread=min(num_worlds, usable_cores()))
         self._chunks = round(control_dt_s / CONTACT_CHECK_S)
         self._substeps = round(CONTACT_CHECK_S / PHYSICS_DT_S)
         self._find_ids(model, scene, robot)

@@ -6,12 +6,12 @@ are one-sided: a closed shape hides its own back, and a plane that faces down (a
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from simgym.cores import usable_cores
 from simgym.deploy.camera import Camera
 
 from ..draw import Layout, Look
@@ -43,7 +43,7 @@ class RasterRenderer:
         if supersample < 1 or sides < 3:
             raise ValueError(f"need supersample >= 1 and sides >= 3, got {supersample} and {sides}")
         self.supersample, self.sides = int(supersample), int(sides)
-        self.threads = threads or _usable_cores()
+        self.threads = threads or usable_cores()
         self._pool = ThreadPoolExecutor(self.threads, "raster")
         self._num_textures = 0 if textures is None else len(textures)
         self._textures = _mipmaps(textures)
@@ -180,11 +180,6 @@ class RasterRenderer:
         )
         scratch.record["label"][:, 0], scratch.record["texture"][:, 0] = _label(0, -1), -1
         return scratch
-
-
-def _usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _compile_parts(scene: Scene, sides: int) -> tuple[Shapes, np.ndarray]:

@@ -1,0 +1,41 @@
+"""The benchmarks run, with sizes too small to tell anything, and give the figures that they promise."""
+
+import json
+
+import pytest
+
+from benchmarks import _figures, environment, expert, renderer
+
+
+@pytest.mark.parametrize("domain", ["sim", "randomized"])
+def test_renderer(domain):
+    row = renderer.measure(domain, worlds=2, seconds=0.0, steps=2)
+    assert row["domain"] == domain and row["worlds"] == 2
+    assert row["parts"] > 50 and row["frames_per_second"] > 0
+
+
+def test_renderer_targets_are_of_rows_that_are_measured():
+    assert set(renderer.TARGETS) <= set(renderer.ROWS)
+
+
+@pytest.mark.parametrize(("domain", "split"), [("sim", "train"), ("randomized", "test")])
+def test_expert(domain, split):
+    row = expert.measure(domain, split, episodes=2)
+    assert (row["domain"], row["split"], row["episodes"]) == (domain, split, 2)
+    low, high = row["success_ci95"]
+    assert low <= row["success_rate"] <= high
+    assert {"spl", "collision_rate"} <= set(row)
+
+
+def test_environment():
+    assert environment.batch_speed("sim", num_steps=2) > 0
+    assert environment.single_speed(num_steps=2) > 0
+    assert environment.reset_ms(count=2) > 0
+
+
+def test_figures_are_written_into_a_folder_of_their_own(tmp_path, capsys):
+    path = tmp_path / "runs" / "benchmarks" / "renderer.json"
+    _figures.write(path, [{"worlds": 16}])
+    assert json.loads(path.read_text()) == [{"worlds": 16}]
+    assert str(path) in capsys.readouterr().out
+    assert str(_figures.parser("renderer", "").parse_args([]).json) == "runs/benchmarks/renderer.json"
