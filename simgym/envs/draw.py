@@ -7,7 +7,7 @@ B bodies and P parts are counted as in `Scene`; fixed bodies and parts first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -89,9 +89,3 @@ class Draw:
     layout: Layout
     look: Look
     dynamics: Dynamics
-
-
-def write_rows(target: Layout | Look | Dynamics, worlds: np.ndarray, source: Layout | Look | Dynamics) -> None:
-    """Copy row ``i`` of ``source`` to row ``worlds[i]`` of ``target``, in place, field by field."""
-    for field in fields(target):
-        getattr(target, field.name)[worlds] = getattr(source, field.name)

@@ -24,7 +24,7 @@ class CommandPath:
         self._queue[:, worlds] = 0
         self._output[worlds] = 0
         self._delay[worlds] = dynamics.action_delay_steps
-        # The mean of the step response over one control step; exactly 1 without lag.
+        # The step response at the end of one control step; exactly 1 without lag.
         lag = np.maximum(dynamics.actuator_lag_s, 1e-9)
         self._pass[worlds] = np.where(dynamics.actuator_lag_s > 0, 1 - np.exp(-self._dt_s / lag), 1.0)
 

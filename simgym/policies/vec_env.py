@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from simgym.deploy.policy import FrameStack
 from simgym.envs.simulation import Simulation, draw_episode_seed
 from simgym.envs.spaces import action_space, check_action
-from simgym.envs.tasks.chair_nav.expert import PRIVILEGED_DIM
+from simgym.envs.tasks.chair_nav.privileged import PRIVILEGED_DIM
 
 MEASURES = ("is_success", "spl", "soft_spl", "distance_to_goal", "collisions")
 

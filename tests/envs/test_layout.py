@@ -380,6 +380,19 @@ def test_wall_items_hang_flat_on_the_walls():
             assert points[:, 2].min() >= -1e-9 and points[:, 2].max() <= 2.4
 
 
+def test_wall_items_keep_off_inner_walls():
+    """Neither inside the notch of an L nor across a partition."""
+    found = 0
+    for room in Draws(clutter=ClutterRanges(wall_items=(8, 8))).many(40, "test"):
+        walls = room.of(Semantic.WALL)
+        for i in room.of(Semantic.WALL_ITEM):
+            points, _ = room.outline(i)
+            across = np.linspace(points[:, :2].min(0), points[:, :2].max(0), 15)
+            assert min(room.distance(wall, across).min() for wall in walls) > 0
+            found += 1
+    assert found > 200
+
+
 def test_start_headings_and_bodies_are_upright(rooms):
     for room in rooms[::10]:
         tilt = rotate(room.layout.body_quat[0], np.array([0.0, 0.0, 1.0]))

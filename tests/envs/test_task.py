@@ -15,6 +15,7 @@ from simgym.envs.quaternion import from_yaw
 from simgym.envs.robot import load_robot
 from simgym.envs.simulation import SPLITS, Simulation
 from simgym.envs.tasks.chair_nav.config import ClutterRanges
+from simgym.envs.tasks.chair_nav.expert import expert_command
 from simgym.envs.tasks.chair_nav.layout import Episode
 from simgym.envs.tasks.chair_nav.task import ChairNav
 from tests.envs.helpers import chair_nav, seeds_of
@@ -39,7 +40,7 @@ class Stage:
         layout = Layout.nominal(self.task.scene, 1)
         layout.robot_pose[0, :2] = start
         self.shortest = geodesic.distance_at(field, *start)
-        self.task.begin(0, layout, Episode(slots, blocked, field, self.shortest, {}))
+        self.task.begin(0, layout, Episode(slots, blocked, blocked.copy(), field, self.shortest, {}))
         self.body = self.task.scene.body_index("chair0")
 
     def advance(self, x=0.0, y=0.0, heading=0.0, collision=False, seen=None):
@@ -119,7 +120,8 @@ def test_success_does_not_carry_over_to_a_new_episode():
 
 def _episode_of(stage: Stage) -> tuple:
     task = stage.task
-    return task.chairs[0].copy(), task.blocked[0].copy(), task.field[0].copy(), stage.shortest, {}
+    grids = (task.chairs, task.blocked, task.opaque, task.field)
+    return *(grid[0].copy() for grid in grids), stage.shortest, {}
 
 
 # --- reward --------------------------------------------------------------------------------------------------------
@@ -283,6 +285,28 @@ def test_the_expert_succeeds(split):
         assert 0 <= row["spl"] <= 1 and 0 <= row["soft_spl"] <= 1
         assert (row["spl"] > 0) == row["is_success"]
         assert row["terminated"] == (row["is_success"] or row["collisions"] > 0)
+
+
+@pytest.mark.parametrize(("hides", "turns"), [(False, 1), (True, -1)])
+def test_the_expert_turns_to_the_nearest_chair_that_it_sees(hides, turns):
+    """One chair 0.7 m to the left, behind a board or not, and one 0.9 m to the right."""
+    opaque = np.zeros((geodesic.N, geodesic.N), bool)
+    if hides:
+        geodesic.fill_boxes(opaque, np.array([[0.0, 0.4, 0.5, 0.06, 0.0, 0.0]]), 0.0)
+    chairs = np.array([[0.0, 0.7], [0.0, -0.9], [np.inf, np.inf]])
+    nowhere = np.zeros_like(opaque)
+    arrived, pose, path = np.zeros(opaque.shape), np.zeros(3), np.zeros((10, 2))
+    speed, turn = expert_command(arrived, nowhere, opaque, chairs, pose, 0.5, 1.5, path)
+    assert speed == 0.0 and np.sign(turn) == turns
+
+
+def test_the_expert_turns_to_the_nearest_chair_if_all_are_hidden():
+    everywhere = np.ones((geodesic.N, geodesic.N), bool)
+    chairs = np.array([[0.0, -0.9], [0.0, 0.7]])
+    command = expert_command(
+        np.zeros(everywhere.shape), ~everywhere, everywhere, chairs, np.zeros(3), 0.5, 1.5, np.zeros((10, 2))
+    )
+    assert command[1] > 0
 
 
 def test_chance_rarely_succeeds():

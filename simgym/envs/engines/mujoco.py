@@ -11,6 +11,7 @@ import numpy as np
 from mujoco.batch import Batch
 
 from simgym.cores import usable_cores
+from simgym.errors import UsageError
 
 from ..draw import PARKED_Z_M, Dynamics, Layout
 from ..quaternion import from_yaw, rotate
@@ -45,14 +46,14 @@ class MujocoEngine:
     state: RobotState
 
     def load(self, scene: Scene, robot: Robot, num_worlds: int, control_dt_s: float) -> None:
-        """See `Engine.load`. Raises RobotError where the URDF does not compile."""
+        """See `Engine.load`. Raises RobotError where the URDF does not compile, UsageError for an odd rate."""
+        self._chunks = _contact_checks(control_dt_s)
         self._robot = robot
         try:
             model = _compile(scene, robot)
         except ValueError as error:
             raise RobotError(f"{robot.urdf}: MuJoCo refuses it: {' '.join(str(error).split())}") from error
         self._batch = Batch(model, num_worlds, nthread=min(num_worlds, usable_cores()))
-        self._chunks = round(control_dt_s / CONTACT_CHECK_S)
         self._substeps = round(CONTACT_CHECK_S / PHYSICS_DT_S)
         self._find_ids(model, scene, robot)
         self._expand(model)
@@ -142,6 +143,16 @@ class MujocoEngine:
     def close(self) -> None:
         """See `Engine.close`."""
         self.__dict__.pop("_batch", None)
+
+
+def _contact_checks(control_dt_s: float) -> int:
+    """How many times contacts are read in a control step: a whole number."""
+    checks = control_dt_s / CONTACT_CHECK_S
+    if checks < 1 or abs(checks - round(checks)) > 1e-6:
+        raise UsageError(
+            f"env.control_rate_hz={1 / control_dt_s:g}: expected a divisor of {1 / CONTACT_CHECK_S:g}, such as 5 or 10"
+        )
+    return round(checks)
 
 
 def _compile(scene: Scene, robot: Robot) -> mujoco.MjModel:

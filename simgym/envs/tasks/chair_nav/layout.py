@@ -40,6 +40,7 @@ class Episode:
 
     chairs: np.ndarray  # (C, 2) centres, inf for slots not used
     blocked: np.ndarray  # (N, N) bool, where the robot's centre cannot be
+    opaque: np.ndarray  # (N, N) bool, what hides a chair from the camera
     field: np.ndarray  # (N, N) geodesic distance to success, metres
     shortest_m: float  # length of the shortest way from the start
     facts: dict[str, Any]  # for info["draw"]
@@ -225,15 +226,18 @@ class LayoutSampler:
         return np.array([*candidates[i], radius])
 
     def _write_wall_items(self, rng: np.random.Generator, layout: Layout, room: Room) -> None:
-        """Doors, windows and posters: thin boxes on the outer walls."""
+        """Doors, windows and posters: thin boxes on the outer walls, clear of inner ones."""
         for i in range(_count(rng, self._clutter.wall_items)):
             body, parts = self._index[f"wall_item{i}"], self._parts[f"wall_item{i}"]
             is_door, half_width, low, height = rng.uniform((0, 0.2, 0.7, 0.4), (1, 0.7, 1.3, 1.0))
             if is_door < 0.3:
                 half_width, low, height = 0.45, 0.0, 2.05
-            places, yaws, _ = _along_walls(rng, room, 0.012, half_width)
-            layout.body_pos[0, body] = (*places[0], 0)
-            layout.body_quat[0, body] = from_yaw(yaws[0])
+            places, yaws, depth = _along_walls(rng, room, 0.012, half_width)
+            k = _find_place(places, half_width, depth, (room.half_x, room.half_y), room.blocks, np.zeros((0, 3)), 0.0)
+            if k < 0:
+                continue  # inner walls stand in every place
+            layout.body_pos[0, body] = (*places[k], 0)
+            layout.body_quat[0, body] = from_yaw(yaws[k])
             layout.part_pos[0, parts] = (0, 0, low + height / 2)
             layout.part_size[0, parts] = (half_width, 0.012, height / 2)
             layout.part_visible[0, parts] = True
@@ -260,7 +264,7 @@ class LayoutSampler:
         x, y = geodesic.to_m(i), geodesic.to_m(j)
         layout.robot_pose[0] = (x, y, rng.uniform(-np.pi, np.pi))
         shortest = geodesic.path_length(field, blocked, x, y, self._path)
-        return Episode(chairs, blocked, field, shortest, facts)
+        return Episode(chairs, blocked, opaque, field, shortest, facts)
 
     def _footprints(self, layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Each part seen from above as a rounded box (Q, 6), and its lowest and highest point (Q,)."""

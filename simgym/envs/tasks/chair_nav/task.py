@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numba
 import numpy as np
 
 from simgym.config.option import check
-from simgym.errors import UsageError
 
 from ... import geodesic
 from ...draw import Layout
@@ -20,8 +18,9 @@ from ...robot import Robot
 from ...scene import Scene
 from ..measures import soft_spl, spl
 from .config import ChairNavConfig, ClutterRanges, RewardConfig
-from .expert import PRIVILEGED_DIM, expert_command, privileged_view
+from .expert import expert_command
 from .layout import MAX_PATH_CELLS, Episode, LayoutSampler, build_bodies
+from .privileged import PRIVILEGED_DIM, privileged_view
 
 
 @dataclass
@@ -54,8 +53,7 @@ class ChairNav:
 
     def __init__(self, config: ChairNavConfig, robot: Robot, clutter: ClutterRanges) -> None:
         """Raises UsageError where the configuration is impossible."""
-        check(config)
-        _check_rate(config)
+        check(config, "env.")
         self.config, self.robot = config, robot
         self.scene = Scene(build_bodies(config.layout, clutter), robot.links, robot.camera_link)
         self._sampler = LayoutSampler(self.scene, robot, config.layout, clutter, config.success_distance_m)
@@ -78,7 +76,7 @@ class ChairNav:
         self.chairs = np.full((n, chairs, 2), np.inf)
         self.field = np.full((n, geodesic.N, geodesic.N), np.inf)
         self.blocked = np.zeros((n, geodesic.N, geodesic.N), bool)
-        self.facts: list[dict[str, Any]] = [{} for _ in range(n)]
+        self.opaque = np.zeros_like(self.blocked)
         self.distance_m, self.shortest_m, self.start_m, self.path_m = (np.zeros(n) for _ in range(4))
         self.position = np.zeros((n, 2))
         self.steps, self.collisions = np.zeros(n, int), np.zeros(n, int)
@@ -92,8 +90,8 @@ class ChairNav:
 
     def begin(self, world: int, layout: Layout, episode: Episode) -> None:
         """Start an episode in ``world``."""
-        self.chairs[world], self.field[world], self.blocked[world] = episode.chairs, episode.field, episode.blocked
-        self.facts[world] = episode.facts
+        for name in ("chairs", "field", "blocked", "opaque"):
+            getattr(self, name)[world] = getattr(episode, name)
         self.position[world] = layout.robot_pose[0, :2]
         self.distance_m[world] = geodesic.distance_at(episode.field, *layout.robot_pose[0, :2])
         self.start_m[world] = self.distance_m[world]
@@ -117,17 +115,15 @@ class ChairNav:
         poses = self._poses(state)
         limits = (self.config.max_speed_m_s, self.config.max_yaw_rate_rad_s)
         commands = [
-            expert_command(self.field[w], self.blocked[w], self.chairs[w], poses[w], *limits, self._path)
+            expert_command(
+                self.field[w], self.blocked[w], self.opaque[w], self.chairs[w], poses[w], *limits, self._path
+            )
             for w in range(len(poses))
         ]
         return self.action(np.array(commands))
 
     def privileged(self, state: RobotState) -> np.ndarray:
-        """(n, PRIVILEGED_DIM) float32 that only a simulator knows, for a critic in training and never for a policy.
-
-        Geodesic distance, whether it is nearly 0, direction to the next waypoint (cos, sin), time left (and squared),
-        free way in 8 directions; all scaled to about 1.
-        """
+        """(n, PRIVILEGED_DIM) float32 that only a simulator knows; see `privileged_view`."""
         out = np.zeros((len(self.steps), PRIVILEGED_DIM))
         poses = self._poses(state)
         time_left = 1 - self.steps / self.max_steps
@@ -183,9 +179,3 @@ class ChairNav:
             "distance_to_goal": self.distance_m.copy(),
             "collisions": self.collisions.copy(),
         }
-
-
-def _check_rate(config: ChairNavConfig) -> None:
-    """Engines look for contacts 20 times a second, so a control step holds a whole number of looks."""
-    if 20 % config.control_rate_hz:
-        raise UsageError(f"env.control_rate_hz={config.control_rate_hz}: expected a divisor of 20 Hz, such as 5 or 10")
