@@ -16,12 +16,10 @@ import sys
 from contextlib import closing
 
 from simgym.config.command import run_command
-from simgym.config.run_dir import start_run
+from simgym.config.run_dir import run_folder
 from simgym.config.schema import EvaluateConfig
 from simgym.errors import UsageError
 
-NUM_TRACES = 8  # episodes that the report shows, chosen by nothing but their order
-NUM_FAILURES = 4  # failed ones that it shows as well
 WITHOUT_CAMERA = ("random", "expert")
 
 
@@ -31,32 +29,17 @@ def main(config: EvaluateConfig) -> None:
         raise UsageError(f"goggles={config.goggles}: policy={config.policy} sees no picture that they could change")
     from simgym.envs.simulation import Simulation
     from simgym.policies.actors import make_actor
-    from simgym.policies.evaluation import (
-        episode_seeds,
-        evaluate,
-        header,
-        headline,
-        trace_failures,
-        write_evaluation,
-    )
-    from simgym.policies.report import frame_rate_hz, write_report
-    from simgym.policies.video import write_video
+    from simgym.policies.evaluation import episode_seeds, header, headline
+    from simgym.policies.report import evaluate_and_report
 
-    worlds = min(config.num_envs, config.episodes)
-    with closing(Simulation(config.env, config.domain, worlds, config.split)) as simulation:
-        actor = make_actor(config.policy, config.goggles, simulation, config.seed)
-        out = start_run(config)  # not before: a wrong policy leaves no folder
-        seeds = episode_seeds(config.seed, config.episodes, config.split)
-        evaluation = evaluate(simulation, actor, seeds, NUM_TRACES)
-        trace_failures(simulation, actor, evaluation, NUM_FAILURES)
     about = header(config.env, config.domain, config.split, config.policy, config.goggles, config.seed)
-    result = write_evaluation(out, evaluation, about)
-    written = ["eval.json", "episodes.csv", "report.html"]
-    video = out / "episodes.mp4" if config.video else None
-    if video:
-        write_video(video, evaluation.traces, frame_rate_hz(evaluation))
-        written.append(video.name)
-    write_report(out, result, evaluation, video=video)
+    seeds = episode_seeds(config.seed, config.episodes, config.split)
+    worlds = min(config.num_envs, config.episodes)
+    with run_folder(config) as out, closing(Simulation(config.env, config.domain, worlds, config.split)) as simulation:
+        actor = make_actor(config.policy, config.goggles, simulation, config.seed)
+        video = out / "episodes.mp4" if config.video else None
+        result = evaluate_and_report(simulation, actor, seeds, about, out, video=video)
+    written = ["eval.json", "episodes.csv", "report.html", *([video.name] if video else [])]
     print(f"{headline(result)}; wrote {', '.join(written)} in {out}")
 
 

@@ -15,7 +15,7 @@ import math
 import sys
 
 from simgym.config.command import run_command
-from simgym.config.run_dir import start_run
+from simgym.config.run_dir import run_folder
 from simgym.config.schema import PhotosConfig
 
 
@@ -23,15 +23,13 @@ def main(config: PhotosConfig) -> None:
     """Measure and say what was found."""
     from simgym.deploy import Calibration
     from simgym.policies.photos import evaluate_photos
-    from simgym.policies.shipped import bundle_path
 
-    task = config.env.name
-    policy = bundle_path(config.policy, "policy", task)
-    goggles = bundle_path(config.goggles, "goggles", task) if config.goggles else None
     calibration = Calibration.from_yaml(config.camera) if config.camera else None
-    out = start_run(config)
     fov_rad = math.radians(config.horizontal_fov_deg)
-    result = evaluate_photos(policy, config.rgb, config.masks, out, goggles, calibration, fov_rad)
+    with run_folder(config) as out:
+        result = evaluate_photos(
+            config.policy, config.rgb, config.masks, out, config.goggles, calibration, fov_rad, config.env.name
+        )
     low, high = result["ci95"]
     print(
         f"steering agreement {result['agreement']:.1%} (95 % interval {low:.1%} to {high:.1%}) "

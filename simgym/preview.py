@@ -14,8 +14,10 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 
+import numpy as np
+
 from simgym.config.command import run_command
-from simgym.config.run_dir import start_run
+from simgym.config.run_dir import run_folder
 from simgym.config.schema import PreviewConfig
 
 VIEW_PX = 180  # about the height of a cell
@@ -24,17 +26,24 @@ DRIVE_S = 2.0
 
 def main(config: PreviewConfig) -> None:
     """Draw the grid."""
-    import cv2
-    import numpy as np
+    from simgym.files import write_image
+    from simgym.policies.pictures import tile
 
-    from simgym.deploy.files import atomic_path
+    with run_folder(config) as out:
+        cells = _draw_cells(config)
+        write_image(out / "preview.png", tile(cells, config.columns, gap_px=8))
+    print(f"drew {len(cells)} rooms of {config.domain.name}; wrote {out / 'preview.png'}")
+
+
+def _draw_cells(config: PreviewConfig) -> list[np.ndarray]:
+    """What the robot sees beside its room, for each episode."""
     from simgym.envs.simulation import Simulation
     from simgym.policies.evaluation import episode_seeds
-    from simgym.policies.pictures import draw_room, enlarge, tile
+    from simgym.policies.pictures import draw_room, enlarge
 
     cells = []
     with closing(Simulation(config.env, config.domain, config.columns, config.split)) as simulation:
-        out, worlds = start_run(config), np.arange(config.columns)
+        worlds = np.arange(config.columns)
         height, width = simulation.camera.height, simulation.camera.width
         factor = max(1, round(VIEW_PX / height))
         seeds = episode_seeds(config.seed, config.rows * config.columns, config.split)
@@ -46,9 +55,7 @@ def main(config: PreviewConfig) -> None:
             for world in worlds.tolist():
                 room = draw_room(simulation, world, width * factor, height * factor)
                 cells.append(np.hstack([enlarge(views[world], factor), room]))
-    with atomic_path(out / "preview.png") as path:
-        cv2.imwrite(str(path), cv2.cvtColor(tile(cells, config.columns, gap_px=8), cv2.COLOR_RGB2BGR))
-    print(f"drew {len(cells)} rooms of {config.domain.name}; wrote {out / 'preview.png'}")
+    return cells
 
 
 if __name__ == "__main__":

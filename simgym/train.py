@@ -15,35 +15,70 @@ Examples:
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import yaml
 
 from simgym.config.command import run_command
 from simgym.config.compose import load_config
 from simgym.config.run_dir import CONFIG_FILE, start_run
 from simgym.config.schema import TrainConfig
+from simgym.errors import UsageError, UserError
+from simgym.files import write_bytes
+from simgym.versions import versions
+
+VERSIONS_FILE = "versions.yaml"
 
 
 def main(config: TrainConfig) -> int:
     """Train; 130 if stopped by Ctrl-C, as shells expect."""
+    resume = config.resume is not None
+    config, out = _resume(config) if resume else _start(config)
+    from simgym.policies.evaluation import headline
     from simgym.policies.training import BUNDLE, Interrupted, train
 
-    resume = config.resume is not None
-    if config.resume:
-        out = Path(config.resume)
-        config = load_config(TrainConfig, out / CONFIG_FILE)
-    else:
-        out = start_run(config)
     try:
-        result = train(config, out, resume=resume)
+        result = train(config, out, resume)
     except Interrupted as stopped:
         print(f"{stopped}\ngo on exactly with: python -m simgym.train resume={out}", file=sys.stderr)
         return 130
-    low, high = result["success_ci95"]
-    print(
-        f"success {result['success_rate']:.1%} (95 % interval {low:.1%} to {high:.1%}), SPL {result['spl']:.2f} "
-        f"on {result['episodes']} held-out layouts\nwrote {out / BUNDLE}; read {out / 'report.html'}"
-    )
+    print(f"{headline(result)}\nwrote {out / BUNDLE}; read {out / 'report.html'}")
     return 0
+
+
+def _start(config: TrainConfig) -> tuple[TrainConfig, Path]:
+    """Make the run folder, with all that is needed to go on from anywhere; not before it is clear that it can run."""
+    from simgym.policies.training import check_possible
+
+    check_possible(config)
+    robot, camera = config.env.robot, config.env.camera
+    env = replace(
+        config.env,
+        robot=str(Path(robot).resolve()) if robot.endswith(".urdf") else robot,
+        camera=str(Path(camera).resolve()) if camera else None,
+    )
+    config = replace(config, env=env)
+    out = start_run(config)
+    write_bytes(out / VERSIONS_FILE, yaml.safe_dump(versions(), sort_keys=False).encode())
+    return config, out
+
+
+def _resume(config: TrainConfig) -> tuple[TrainConfig, Path]:
+    """The configuration and folder of the run to go on with."""
+    from simgym.policies.training import check_possible
+
+    if not config.resume:
+        raise UsageError("resume= is empty: give the folder of a run, or leave it out")
+    out = Path(config.resume)
+    others = replace(config, resume=None, out=None) != TrainConfig()
+    if others or (config.out and Path(config.out).resolve() != out.resolve()):
+        raise UsageError(f"resume={config.resume}: a run goes on with its own settings, so give no other key")
+    if not (out / CONFIG_FILE).is_file():
+        raise UserError(f"resume={config.resume}: expected the folder of a run, with its {CONFIG_FILE}")
+    config = load_config(TrainConfig, out / CONFIG_FILE)
+    check_possible(config)
+    return config, out
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from dataclasses import FrozenInstanceError, dataclass, field
+from dataclasses import FrozenInstanceError, dataclass
 from pathlib import Path
 
 import pytest
@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from simgym.config.command import run_command
 from simgym.config.compose import load_config
 from simgym.config.option import check, option, span
-from simgym.config.run_dir import start_run
-from simgym.config.schema import ChairNavConfig, DomainConfig
+from simgym.config.run_dir import run_folder, start_run
+from simgym.config.schema import ChairNavConfig, DomainConfig, PPOConfig
 from simgym.errors import BundleError, UsageError, UserError
 
 
 @dataclass(frozen=True)
-class ToyPlain:
-    """Plain fields, explained by comments."""
+class ToyClock:
+    """A nested configuration."""
 
-    ticks: int = 3  # how often it ticks
-    window: tuple[int, int] = (1, 2)  # first and last tick
+    ticks: int = option(3, "how often it ticks")
+    window: tuple[int, int] = option((1, 2), "first and last tick")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class ToyConfig:
     policy: str = option(help="a policy bundle")
     env: ChairNavConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where")
-    plain: ToyPlain = field(default_factory=ToyPlain)
+    clock: ToyClock = option(ToyClock, "when")
     speed_mps: float = option(0.5, "top speed", unit="m/s", low=0.0, high=2.0)
     mass_scale: tuple[float, float] = span((0.9, 1.1), "mass", low=0.1)
     steps: int = option(1000, "steps", low=1)
@@ -71,12 +71,12 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_values_are_typed_and_frozen() -> None:
     code, (config,) = run(
-        "policy=a.onnx", "speed_mps=1", "steps=1e4", "mass_scale=[1,2]", "plain.window=[4,5]", "video=true"
+        "policy=a.onnx", "speed_mps=1", "steps=1e4", "mass_scale=[1,2]", "clock.window=[4,5]", "video=true"
     )
     assert code == 0
     assert (config.speed_mps, config.steps, config.video) == (1.0, 10_000, True)
     assert isinstance(config.speed_mps, float) and isinstance(config.steps, int)
-    assert config.mass_scale == (1.0, 2.0) and config.plain.window == (4, 5)
+    assert config.mass_scale == (1.0, 2.0) and config.clock.window == (4, 5)
     with pytest.raises(FrozenInstanceError):
         config.steps = 5  # type: ignore[misc]
 
@@ -110,15 +110,17 @@ def test_an_override_counts_wherever_it_stands() -> None:
         ("steps=1.5", "steps=1.5: expected a whole number"),
         ("steps=0", "steps=0: must be at least 1"),
         ("speed_mps=9", "speed_mps=9.0: must be at most 2.0 m/s"),
-        ("speed_mps=nan", "speed_mps=nan: not a number"),
+        ("speed_mps=nan", "speed_mps=nan: must be a finite number"),
+        ("env.reward.time=-inf", "env.reward.time=-inf: must be a finite number"),
+        ("mass_scale=[1,inf]", "must be a finite number"),
         ("speed_mps=fast", "expected a number"),
         ("video=maybe", "video=maybe: expected true or false"),
         ("mode=fly", "mode=fly: choose from walk, run"),
         ("mass_scale=[2,1]", "must not exceed"),
         ("mass_scale=[1]", "expected 2 values in brackets, each a number"),
         ("mass_scale=1", "expected 2 values in brackets, each a number"),
-        ("plain.window=[1,x]", "expected 2 values in brackets, each a whole number"),
-        ("plain=3", "plain is a group of keys"),
+        ("clock.window=[1,x]", "expected 2 values in brackets, each a whole number"),
+        ("clock=3", "clock is a group of keys"),
         ("env=ChairNv", "env=ChairNv: no such env (choose from ChairNav); did you mean 'ChairNav'?"),
         ("env.name=Other", "choose with env=Other"),
         ("steps=1,2", "add -m to run each"),
@@ -227,7 +229,7 @@ def test_help_teaches_every_key(capsys) -> None:
     assert "top speed (m/s, 0..2)" in rows["speed_mps"] and "=0.5" in rows["speed_mps"]
     assert "(required)" in rows["policy"]
     assert "how to move (walk | run)" in rows["mode"]
-    assert "how often it ticks" in rows["plain.ticks"] and "=[1,2]" in rows["plain.window"]
+    assert "how often it ticks" in rows["clock.ticks"] and "=[1,2]" in rows["clock.window"]
     assert "choose from sim, randomized" in rows["domain"]
 
 
@@ -280,6 +282,31 @@ def test_a_corrupt_run_configuration_is_one_line(text: str) -> None:
 def test_a_configuration_made_in_python_is_checked_too() -> None:
     with pytest.raises(UsageError, match="env.collision=explode: choose from end, cost"):
         check(ToyConfig(policy="a", env=ChairNavConfig(collision="explode")))
+
+
+@pytest.mark.parametrize("written", [[], ["eval.json"]])
+def test_a_failed_run_leaves_its_name_free_unless_it_has_written_something(written: list[str]) -> None:
+    def fail(config: ToyConfig) -> None:
+        with run_folder(config) as out:
+            for name in written:
+                (out / name).touch()
+            raise UserError("no luck")
+
+    assert run("policy=a", "out=here", main=fail)[0] == 1
+    assert Path("here").exists() == bool(written)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"num_envs": 1, "n_steps": 1}, r"num_envs=1 \* algo.n_steps=1 = 1"),
+        ({"batch_size": 1}, "algo.batch_size=1: must be at least 2"),
+        ({"batch_size": 65, "num_envs": 4, "n_steps": 16}, "algo.batch_size=65: .* = 64"),
+    ],
+)
+def test_a_batch_comes_out_of_an_update(wrong: dict[str, int], expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
+        PPOConfig(**wrong)  # type: ignore[arg-type]
 
 
 def test_hydra_is_not_needed_to_say_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

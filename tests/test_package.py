@@ -23,7 +23,10 @@ FORBIDDEN = {
     "envs": ("torch", "stable_baselines3", "rclpy", "hydra", "simgym.policies", "simgym.goggles"),
     "policies": ("rclpy", "hydra", "simgym.goggles"),
     "goggles": ("gymnasium", "mujoco", "pybullet", "rclpy", "hydra", "simgym.envs", "simgym.policies"),
-    "config": ("torch", "mujoco", "pybullet", "gymnasium", "rclpy", "numba", "simgym.policies", "simgym.goggles"),
+    "config": (
+        *("torch", "mujoco", "pybullet", "gymnasium", "rclpy", "numba"),
+        *("simgym.deploy", "simgym.policies", "simgym.goggles"),
+    ),
 }
 
 
@@ -45,9 +48,9 @@ def python(code: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=cwd, capture_output=True, text=True)
 
 
-def loaded(code: str) -> set[str]:
-    """Which of the heavy libraries are loaded after running some code."""
-    done = python(f"{code}\nimport sys\nprint(*(set(sys.modules) & set({HEAVY!r})))")
+def loaded(code: str, watched: tuple[str, ...] = HEAVY) -> set[str]:
+    """Which of the watched libraries are loaded after running some code; by default, of the heavy ones."""
+    done = python(f"{code}\nimport sys\nprint(*(set(sys.modules) & set({watched!r})))")
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 
@@ -75,6 +78,10 @@ def test_importing_simgym_loads_nothing_heavy() -> None:
 
 def test_deploy_loads_nothing_heavy() -> None:
     assert loaded(submodules("deploy")) == set()
+
+
+def test_a_configuration_is_read_without_what_runs_it() -> None:
+    assert loaded("import simgym.config.schema, simgym.config.run_dir", (*HEAVY, "cv2", "onnxruntime")) <= {"hydra"}
 
 
 def test_environments_load_no_torch() -> None:

@@ -54,3 +54,9 @@ def test_impossible_settings_are_one_line(capsys: pytest.CaptureFixture[str]) ->
     assert run_command(PreviewConfig, preview.main, ["rows=0"]) == 2
     assert "rows=0: must be at least 1" in capsys.readouterr().err
     assert list(Path().iterdir()) == []
+
+
+def test_a_missing_robot_leaves_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(PreviewConfig, preview.main, ["env.robot=missing.urdf", "out=here"]) == 1
+    assert "missing.urdf" in capsys.readouterr().err
+    assert list(Path().iterdir()) == []

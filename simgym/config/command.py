@@ -85,9 +85,9 @@ def _with_out(configs: list[Any], command: str) -> list[Any]:
         return configs
     if len(configs) == 1:
         return [replace(configs[0], out=default_out(configs[0], command))]
-    outs = [config.out for config in configs]
+    outs = [config.out or getattr(config, "resume", None) for config in configs]
     if None not in outs and len(set(outs)) == len(outs):
-        return configs
+        return [replace(config, out=out) for config, out in zip(configs, outs, strict=True)]
     parent = default_out(configs[0], command)
     return [replace(config, out=f"{config.out or parent}/{i}") for i, config in enumerate(configs)]
 

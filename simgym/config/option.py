@@ -11,12 +11,9 @@ Example::
 
 from __future__ import annotations
 
-import inspect
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from functools import cache
 from typing import Any, get_type_hints
 
 from ..errors import UsageError
@@ -56,10 +53,9 @@ def span(
 
 @dataclass(frozen=True)
 class Key:
-    """One key of a schema: its dotted name, the dataclass and field that declare it, and its type."""
+    """One key of a schema: its dotted name, the field that declares it, and its type."""
 
     name: str
-    owner: type
     field: Field[Any]
     type: Any
 
@@ -76,16 +72,8 @@ class Key:
 
     @property
     def meaning(self) -> str:
-        """The help of the field, or else the comment at the end of its line."""
-        return self.field.metadata.get("help") or _comments(self.owner).get(self.field.name, "")
-
-
-@cache
-def _comments(owner: type) -> dict[str, str]:
-    """The comment at the end of each field's line, for dataclasses that use plain fields."""
-    lines = inspect.getsource(owner).splitlines()
-    matches = (re.match(r"    (\w+): [^#]*# (.*)", line) for line in lines)
-    return {match[1]: match[2] for match in matches if match}
+        """What the field means, in one line."""
+        return str(self.field.metadata.get("help", ""))
 
 
 def walk(schema: type, prefix: str = "", types: Mapping[str, type] | None = None) -> Iterator[Key]:
@@ -99,7 +87,7 @@ def walk(schema: type, prefix: str = "", types: Mapping[str, type] | None = None
     hints = get_type_hints(schema)
     for item in fields(schema):
         name = prefix + item.name
-        key = Key(name, schema, item, (types or {}).get(name, hints[item.name]))
+        key = Key(name, item, (types or {}).get(name, hints[item.name]))
         yield key
         if key.is_node:
             yield from walk(key.type, f"{name}.", types)
@@ -120,8 +108,8 @@ def _check_value(key: str, value: Any, metadata: Any) -> None:
     if choices and value not in choices:
         raise UsageError(f"{key}={value}: choose from {', '.join(choices)}")
     for number in value if isinstance(value, (tuple, list)) else (value,):
-        if isinstance(number, float) and math.isnan(number):
-            raise UsageError(f"{key}={value}: not a number")
+        if isinstance(number, float) and not math.isfinite(number):
+            raise UsageError(f"{key}={value}: must be a finite number")
         _check_bounds(key, number, metadata)
     if metadata.get("span") and not value[0] <= value[1]:
         raise UsageError(f"{key}=[{value[0]},{value[1]}]: the first end of a range must not exceed the second")

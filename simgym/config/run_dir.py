@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -9,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from ..deploy.files import atomic_path
 from ..errors import UserError
+from ..files import atomic_path
 
 CONFIG_FILE = "config.yaml"
 
@@ -41,6 +43,19 @@ def start_run(config: Any) -> Path:
     with atomic_path(out / CONFIG_FILE) as temporary:
         temporary.write_text(to_yaml(config))
     return out
+
+
+@contextmanager
+def run_folder(config: Any) -> Iterator[Path]:
+    """`start_run`, taken back where the block fails before it has written anything: a retry can use the name."""
+    out = start_run(config)
+    try:
+        yield out
+    except BaseException:
+        if [path.name for path in out.iterdir()] == [CONFIG_FILE]:
+            (out / CONFIG_FILE).unlink()
+            out.rmdir()
+        raise
 
 
 def to_yaml(config: Any) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 from simgym.envs.config import DOMAINS, DomainConfig
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 
+from simgym.errors import UsageError
+
 from .option import option
 
 
@@ -33,8 +35,16 @@ class PPOConfig:
     channels: tuple[int, int, int] = option((16, 32, 32), "of the three convolutions", low=1)
     code_dim: int = option(192, "width of the picture's code", low=1)
     hidden_units: int = option(128, "width of the hidden layer of actor and critic", low=1)
-    frame_stack: int = option(3, "frames that the policy sees at once", low=1)
+    frame_stack: int = option(3, "frames that the policy sees at once", low=1, high=16)
     frame_stride: int = option(7, "control steps between two of these frames", low=1)
+
+    def __post_init__(self) -> None:
+        samples = self.num_envs * self.n_steps
+        if not 2 <= self.batch_size <= samples:
+            raise UsageError(
+                f"algo.batch_size={self.batch_size}: must be at least 2 and at most the samples of an update, "
+                f"algo.num_envs={self.num_envs} * algo.n_steps={self.n_steps} = {samples}"
+            )
 
 
 # Group -> name of an option -> its values. A field of a schema that is called like a group selects one of its options;
@@ -47,7 +57,8 @@ GROUPS: dict[str, dict[str, Any]] = {
 
 OUT = "folder to write into; the default is runs/<command>/<env>/<time>"
 SEED = "seed of every random number"
-POLICY = "a policy bundle (.onnx), or one of: pretrained, random, expert"
+POLICY = "a policy bundle (.onnx), or pretrained"
+ACTOR = "a policy bundle (.onnx), or one of: pretrained, random, expert"
 GOGGLES = "a goggles bundle (.onnx), or pretrained"
 DEVICE = "where networks run; auto takes the GPU if there is one"
 
@@ -73,7 +84,7 @@ class TrainConfig:
 class EvaluateConfig:
     """Headless evaluation of a policy."""
 
-    policy: str = option(help=POLICY)
+    policy: str = option(help=ACTOR)
     goggles: str | None = option(None, GOGGLES)
     env: ChairNavConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it is measured")

@@ -19,8 +19,7 @@ import yaml
 from numpy.typing import ArrayLike
 
 from simgym.errors import UserError
-
-from .files import atomic_path
+from simgym.files import atomic_path
 
 # How many coefficients each ROS distortion model has; 0 is an ideal lens, 12 and 14 add OpenCV's thin prism and tilt.
 DISTORTION_MODELS = {
@@ -29,6 +28,7 @@ DISTORTION_MODELS = {
     "equidistant": (0, 4),
 }
 MAX_SUPERSAMPLING = 8
+ASSUMED_FOV_DEG = 57.0  # horizontal, of a camera that nobody calibrated: a Kinect's colour camera
 
 
 class CameraError(UserError, ValueError):
@@ -129,7 +129,7 @@ class Calibration:
             raise CameraError(f"distortion coefficients must be finite, got {self.coefficients}")
 
     @classmethod
-    def assumed(cls, width: int, height: int, horizontal_fov_rad: float = math.radians(57)) -> Calibration:
+    def assumed(cls, width: int, height: int, horizontal_fov_rad: float = math.radians(ASSUMED_FOV_DEG)) -> Calibration:
         """A guess for photographs without a calibration: ideal lens, centred, 57 degrees as a Kinect's colour camera.
 
         A wrong field of view makes everything look nearer or farther than it is; left stays left.

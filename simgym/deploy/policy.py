@@ -73,16 +73,16 @@ class FrameStack:
 
 
 def stack_channels(frames: np.ndarray) -> np.ndarray:
-    """Frames as one image with 3K channels, oldest three first: the layout that policies are trained on.
+    """Frames as one image with 3K channels, the oldest frame's first: the layout that policies are trained on.
 
     Args:
         frames: (N, K, H, W, 3).
 
     Returns:
-        (N, H, W, 3K).
+        (N, 3K, H, W), contiguous.
     """
     n, k, height, width, channels = frames.shape
-    return frames.transpose(0, 2, 3, 1, 4).reshape(n, height, width, k * channels)
+    return np.ascontiguousarray(frames.transpose(0, 1, 4, 2, 3)).reshape(n, k * channels, height, width)
 
 
 class Policy:

@@ -9,12 +9,12 @@ import numpy as np
 
 from simgym.deploy.bundle import check_camera
 from simgym.deploy.goggles import Goggles
-from simgym.deploy.policy import FrameStack, Policy
+from simgym.deploy.policy import FrameStack, Policy, stack_channels
 from simgym.envs.simulation import Simulation
 from simgym.errors import BundleError
 
 from .networks import with_privileged
-from .shipped import bundle_path
+from .shipped import bundle_path, load_policy
 
 if TYPE_CHECKING:
     from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -28,14 +28,21 @@ class Actor(Protocol):
 
 
 class RandomActor:
-    """Uniform actions: the floor."""
+    """Uniform actions: the floor. An episode's depend on ``seed`` and its own seed alone, not on other worlds."""
 
     def __init__(self, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
+        self._seed = seed
+        self._generators: dict[int, np.random.Generator] = {}  # by world
 
     def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
-        """See `Actor.act`."""
-        return self._rng.uniform(-1, 1, (simulation.num_worlds, 2))
+        """See `Actor.act`; worlds where no episode has begun yet stand still."""
+        for world in np.flatnonzero(begun).tolist():
+            seed = simulation.draws[world]["episode_seed"]
+            self._generators[world] = np.random.default_rng([self._seed, seed])
+        actions = np.zeros((simulation.num_worlds, 2))
+        for world, rng in self._generators.items():
+            actions[world] = rng.uniform(-1, 1, 2)
+        return actions
 
 
 class ExpertActor:
@@ -71,9 +78,8 @@ class ModelActor:
         """See `Actor.act`."""
         observation = simulation.observe()
         frames = self._stack.push(observation.image, begun)  # (n, K, H, W, 3)
-        n, k, height, width, _ = frames.shape
-        image = frames.transpose(0, 1, 4, 2, 3).reshape(n, 3 * k, height, width)
-        sensed = with_privileged({"image": image, "velocity": observation.velocity}, self._model.policy)
+        seen = {"image": stack_channels(frames), "velocity": observation.velocity}
+        sensed = with_privileged(seen, self._model.policy)
         action, _ = self._model.predict(sensed, deterministic=True)
         return action
 
@@ -89,7 +95,7 @@ def make_actor(policy: str, goggles: str | None, simulation: Simulation, seed: i
     if policy == "expert":
         return ExpertActor()
     task = simulation.task
-    loaded = Policy(bundle_path(policy, "policy", task.name), threads=2)
+    loaded = load_policy(policy, task.name, threads=2)
     _check_contract(loaded, simulation, policy)
     translator = None if goggles is None else _load_goggles(bundle_path(goggles, "goggles", task.name), simulation)
     return BundleActor(loaded, translator, simulation.num_worlds)
@@ -98,8 +104,6 @@ def make_actor(policy: str, goggles: str | None, simulation: Simulation, seed: i
 def _check_contract(policy: Policy, simulation: Simulation, name: str) -> None:
     contract, task = policy.contract, simulation.task
     check_camera(contract, simulation.camera)
-    if contract.task != task.name:
-        raise BundleError(f"{name} is a policy for {contract.task}, not for {task.name}")
     if contract.rate_hz != task.config.control_rate_hz:
         raise BundleError(
             f"{name} acts {contract.rate_hz:g} times a second, the task {task.config.control_rate_hz:g} times: "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from simgym.deploy.files import atomic_path
 from simgym.errors import UserError
+from simgym.files import write_bytes
 
 if TYPE_CHECKING:
     from stable_baselines3 import PPO
@@ -27,11 +28,19 @@ def save_checkpoint(folder: Path, model: PPO, progress: dict[str, Any]) -> Path:
         "progress": progress,
     }
     path = folder / f"step_{model.num_timesteps:010d}.pt"
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+    buffer = io.BytesIO()  # torch's own writer gives no reason where the disk is full
+    torch.save(state, buffer)
+    write_bytes(path, buffer.getbuffer())
     for old in sorted(folder.glob(PATTERN))[:-KEEP]:
         old.unlink()
     return path
+
+
+def save_model(path: Path, model: PPO) -> None:
+    """Write a model as Stable-Baselines3 does, whole or not at all."""
+    buffer = io.BytesIO()
+    model.save(buffer)
+    write_bytes(path, buffer.getbuffer())
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -45,7 +54,8 @@ def load_checkpoint(path: Path, model: PPO) -> dict[str, Any]:
         state = torch.load(path, map_location=model.device, weights_only=True)
         model.policy.load_state_dict(state["policy"])
         model.policy.optimizer.load_state_dict(state["optimizer"])
+        model.num_timesteps, model._n_updates = state["num_timesteps"], state["n_updates"]
+        return dict(state["progress"])
     except Exception as error:  # torch raises many kinds for a truncated or foreign file
-        raise UserError(f"{path} cannot be resumed from ({error}): delete it to use an earlier checkpoint") from error
-    model.num_timesteps, model._n_updates = state["num_timesteps"], state["n_updates"]
-    return state["progress"]
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{path} cannot be resumed from ({reason}): delete it to use an earlier checkpoint") from error

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from simgym.deploy.files import atomic_path
 from simgym.envs.config import DomainConfig
 from simgym.envs.quaternion import yaw
 from simgym.envs.simulation import Simulation, draw_episode_seed
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
+from simgym.files import atomic_path
 
 from .actors import Actor
 from .metrics import wilson_interval
@@ -171,8 +171,8 @@ def evaluate(
 def trace_failures(simulation: Simulation, actor: Actor, evaluation: Evaluation, count: int) -> None:
     """Add the traces of up to ``count`` failed episodes, for whoever wants to see what went wrong.
 
-    They are run once more, which is cheaper than to keep the pictures of every episode. One that comes out otherwise,
-    as it does where an actor acts by chance, is left out.
+    They are run once more, which is cheaper than to keep the pictures of every episode. One that comes out otherwise is
+    left out: it would show what did not happen.
     """
     traced = {trace.seed for trace in evaluation.traces}
     failed = {row["seed"]: row for row in evaluation.episodes if not row["success"] and row["seed"] not in traced}

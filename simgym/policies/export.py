@@ -13,9 +13,9 @@ from torch import nn
 
 from simgym.bundling import save_bundle, to_onnx
 from simgym.deploy.bundle import Contract
-from simgym.deploy.files import atomic_path
 from simgym.deploy.policy import Policy, stack_channels
 from simgym.errors import UserError
+from simgym.files import atomic_path
 
 from .networks import PRIVILEGED, with_privileged
 
@@ -71,7 +71,7 @@ def export_policy(
 
     Args:
         model: PPO (or another on-policy algorithm) with a ``MultiInputPolicy`` over ``Dict(image, velocity)``: the
-            image stacked to (H, W, 3K), oldest first, the velocity in m/s and rad/s; actions in [-1, 1].
+            image stacked to (3K, H, W), oldest first, the velocity in m/s and rad/s; actions in [-1, 1].
         contract: as `simgym.deploy.policy_contract` makes it; the command's limits are taken from it.
         path: the ``.onnx`` file to write; an earlier one stays untouched if anything fails.
         frames: (N, K, H, W, 3) uint8 real observations to compare on.

@@ -21,10 +21,12 @@ import cv2
 import numpy as np
 
 from simgym.deploy import Calibration, CameraError, Goggles, Policy, Resampler, check_camera
-from simgym.deploy.files import atomic_path
+from simgym.deploy.camera import ASSUMED_FOV_DEG
 from simgym.errors import UserError
+from simgym.files import write_bytes, write_image
 
 from .metrics import wilson_interval
+from .shipped import bundle_path, load_policy
 
 CLEARLY_ASIDE = 0.15  # of the image's width, off the middle
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -43,14 +45,14 @@ class Judgement:
 
     Args:
         name: file name of the photograph.
-        photo: (H_photo, W_photo, 3) uint8 RGB.
+        thumbnail: (120, W_thumbnail, 3) uint8 RGB, the photograph.
         seen: (H, W, 3) uint8 RGB, what the policy saw of it.
         offset: of the largest chair from the middle, as a share of the width, right positive; None without a chair.
         yaw_rate: commanded, in rad/s, left positive.
     """
 
     name: str
-    photo: np.ndarray
+    thumbnail: np.ndarray
     seen: np.ndarray
     offset: float | None
     yaw_rate: float
@@ -81,7 +83,7 @@ class Viewer:
         policy: Policy,
         goggles: Goggles | None = None,
         calibration: Calibration | None = None,
-        horizontal_fov_rad: float = math.radians(57),
+        horizontal_fov_rad: float = math.radians(ASSUMED_FOV_DEG),
     ) -> None:
         if goggles is not None:
             check_camera(goggles.contract, policy.contract.camera)
@@ -124,18 +126,20 @@ def evaluate_photos(
     out: str | Path,
     goggles: str | Path | None = None,
     calibration: Calibration | None = None,
-    horizontal_fov_rad: float = math.radians(57),
+    horizontal_fov_rad: float = math.radians(ASSUMED_FOV_DEG),
+    task: str = "ChairNav",
 ) -> dict[str, Any]:
     """Measure the steering agreement and write ``photos.json`` and the picture sheet ``photos.png``.
 
     Args:
-        policy: a policy bundle.
+        policy: a policy bundle, or ``pretrained``.
         rgb: folder of photographs.
         masks: folder of masks with the photographs' stems and sizes; 255 is chair.
         out: folder to write into.
-        goggles: a goggles bundle, or None.
+        goggles: a goggles bundle, ``pretrained``, or None.
         calibration: of the camera that took the photographs; None assumes an ideal one.
-        horizontal_fov_rad: of the assumed camera; 57 degrees is a Kinect's.
+        horizontal_fov_rad: of the assumed camera.
+        task: that the policy must be for.
 
     Returns:
         What ``photos.json`` holds: ``n`` photographs judged of ``photos``, ``agreement`` in 0..1 with its 95 % Wilson
@@ -146,7 +150,8 @@ def evaluate_photos(
         PhotoError: a photograph or a mask is missing or cannot be read, or none can be judged. A share of the
             photographs that happened to be readable would be another measure, so none is skipped.
     """
-    viewer = Viewer(Policy(policy), Goggles(goggles) if goggles else None, calibration, horizontal_fov_rad)
+    worn = Goggles(bundle_path(goggles, "goggles", task)) if goggles else None
+    viewer = Viewer(load_policy(policy, task), worn, calibration, horizontal_fov_rad)
     judgements = [judge(viewer, photo, mask) for photo, mask in find_pairs(Path(rgb), Path(masks))]
     judged = [judgement for judgement in judgements if judgement.agrees is not None]
     if not judged:
@@ -168,10 +173,8 @@ def evaluate_photos(
         ),
         "rows": [_row(judgement) for judgement in judgements],
     }
-    with atomic_path(Path(out) / "photos.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
-    with atomic_path(Path(out) / "photos.png") as temporary:
-        cv2.imwrite(str(temporary), cv2.cvtColor(draw_sheet(judged), cv2.COLOR_RGB2BGR))
+    write_image(Path(out) / "photos.png", draw_sheet(judged))
+    write_bytes(Path(out) / "photos.json", (json.dumps(result, indent=1) + "\n").encode())
     return result
 
 
@@ -192,7 +195,8 @@ def judge(viewer: Viewer, photo_path: Path, mask_path: Path) -> Judgement:
         seen, command = viewer(photo)
     except CameraError as error:
         raise PhotoError(f"{photo_path}: {error}") from error
-    return Judgement(photo_path.name, photo, seen, chair_offset(mask), float(command[1]))
+    thumbnail = _to_height(photo, cv2.INTER_AREA)
+    return Judgement(photo_path.name, thumbnail, seen, chair_offset(mask), float(command[1]))
 
 
 def chair_offset(mask: np.ndarray) -> float | None:
@@ -217,13 +221,13 @@ def find_pairs(rgb: Path, masks: Path) -> list[tuple[Path, Path]]:
     """Photographs and their masks, matched by stem, in the order of their names; masks may be left over.
 
     Raises:
-        PhotoError: a folder is missing or holds no image, or a photograph has no mask.
+        PhotoError: a folder is missing or holds no image, two images in it share a stem, or a photograph has no mask.
     """
-    photos, mask_of = _images(rgb), {path.stem: path for path in _images(masks)}
-    missing = [path.name for path in photos if path.stem not in mask_of]
+    photos, mask_of = _by_stem(rgb), _by_stem(masks)
+    missing = [path.name for stem, path in photos.items() if stem not in mask_of]
     if missing:
         raise PhotoError(f"no mask in {masks} for {len(missing)} photographs of {rgb}, the first is {missing[0]}")
-    return [(path, mask_of[path.stem]) for path in photos]
+    return [(path, mask_of[stem]) for stem, path in photos.items()]
 
 
 def draw_sheet(judgements: Sequence[Judgement]) -> np.ndarray:
@@ -245,7 +249,7 @@ def draw_sheet(judgements: Sequence[Judgement]) -> np.ndarray:
 
 
 def _draw_cell(judgement: Judgement) -> np.ndarray:
-    photo = _to_height(judgement.photo, cv2.INTER_AREA)
+    photo = judgement.thumbnail.copy()
     if judgement.offset is not None:
         x = round((judgement.offset + 0.5) * photo.shape[1])
         cv2.line(photo, (x, 0), (x, SHEET_HEIGHT_PX // 8), YELLOW, 3)
@@ -283,6 +287,15 @@ def _row(judgement: Judgement) -> dict[str, Any]:
         "yaw_rate_radps": judgement.yaw_rate,
         "agrees": judgement.agrees,
     }
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    images: dict[str, Path] = {}
+    for path in _images(folder):
+        if path.stem in images:
+            raise PhotoError(f"{folder} has both {images[path.stem].name} and {path.name}: which one counts?")
+        images[path.stem] = path
+    return images
 
 
 def _images(folder: Path) -> list[Path]:

@@ -18,15 +18,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
-from simgym.deploy.files import atomic_path
+from simgym.envs.simulation import Simulation
+from simgym.files import atomic_path
 
-from .evaluation import Evaluation, Trace
+from .actors import Actor
+from .evaluation import Evaluation, Trace, evaluate, trace_failures, write_evaluation
 from .metrics import wilson_interval
 from .pictures import camera_strip, draw_trace
 from .video import VideoError, write_video
 
 TEMPLATES = Path(__file__).parent / "templates"
 REPORT = "report.html"
+NUM_TRACES = 8  # episodes that are shown, chosen by nothing but their order
+NUM_FAILURES = 4  # failed ones that are shown as well
 GROUPS = {"room": "Room shape", "chairs": "Chair style"}  # columns of episodes.csv, whose words are the groups
 SETTINGS = ("env", "domain", "engine", "renderer", "look", "split", "policy", "goggles", "seed")
 PATH_PX = 480
@@ -51,13 +55,46 @@ STYLE: dict[Any, Any] = {
 }
 
 
+def evaluate_and_report(
+    simulation: Simulation,
+    actor: Actor,
+    seeds: list[int],
+    about: dict[str, Any],
+    out: Path,
+    curve: list[dict[str, Any]] | None = None,
+    video: Path | None = None,
+) -> dict[str, Any]:
+    """Evaluate, and write ``eval.json``, ``episodes.csv`` and ``report.html``.
+
+    Args:
+        simulation: where.
+        actor: who acts.
+        seeds: one an episode.
+        about: what is evaluated, see `header`.
+        out: folder to write into.
+        curve: of a training, see `write_report`.
+        video: an MP4 to write as well.
+
+    Returns:
+        The content of ``eval.json``.
+    """
+    evaluation = evaluate(simulation, actor, seeds, NUM_TRACES)
+    result = write_evaluation(out, evaluation, about)
+    trace_failures(simulation, actor, evaluation, NUM_FAILURES)
+    rate_hz = simulation.task.config.control_rate_hz
+    if video:
+        write_video(video, evaluation.traces, rate_hz)
+    write_report(out, result, evaluation, rate_hz, curve, video)
+    return result
+
+
 def write_report(
     folder: str | Path,
     result: dict[str, Any],
     evaluation: Evaluation,
+    rate_hz: float,
     curve: list[dict[str, Any]] | None = None,
     video: str | Path | None = None,
-    title: str | None = None,
 ) -> Path:
     """Write ``report.html``.
 
@@ -65,17 +102,17 @@ def write_report(
         folder: to write into.
         result: the content of ``eval.json``.
         evaluation: the episodes and traces behind it.
+        rate_hz: control steps, so frames of traces, a second.
         curve: rows of a training's progress: ``steps``, ``wall_seconds``, ``success_rate``, ``success_ci95``, ``spl``,
-            ``mean_return`` and ``terms``, the mean of each reward term.
+            ``mean_return`` and ``terms``, each reward term's sum over an episode, as a mean of episodes.
         video: an MP4 to embed; by default one is made of the first traces that are shown.
-        title: the heading.
 
     Returns:
         The file.
     """
     rows = {row["seed"]: row for row in evaluation.episodes}
     traces = sorted(evaluation.traces, key=lambda trace: trace.success)  # failures first, else in their order
-    clip, clip_error = _clip(video, traces, evaluation)
+    clip, clip_error = _clip(video, traces, rate_hz)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -84,7 +121,7 @@ def write_report(
         lstrip_blocks=True,
     )
     page = environment.get_template("report.html.j2").render(
-        title=title or f"{result['env']}: {'training' if curve else 'evaluation'}",
+        title=f"{result['env']}: {'training' if curve else 'evaluation'}",
         result=result,
         settings={name: result[name] for name in SETTINGS},
         outcomes=_outcomes(evaluation.episodes),
@@ -100,7 +137,7 @@ def write_report(
     return Path(folder) / REPORT
 
 
-def _clip(video: str | Path | None, traces: Sequence[Trace], evaluation: Evaluation) -> tuple[str | None, str | None]:
+def _clip(video: str | Path | None, traces: Sequence[Trace], rate_hz: float) -> tuple[str | None, str | None]:
     """The video as a data address, or why there is none: a report must not fail for want of FFmpeg."""
     if video is not None:
         return _data_uri(Path(video).read_bytes(), "video/mp4"), None
@@ -109,16 +146,10 @@ def _clip(video: str | Path | None, traces: Sequence[Trace], evaluation: Evaluat
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "clip.mp4")
         try:
-            write_video(path, traces[:VIDEO_EPISODES], frame_rate_hz(evaluation))
+            write_video(path, traces[:VIDEO_EPISODES], rate_hz)
         except VideoError as error:
             return None, str(error)
         return _data_uri(path.read_bytes(), "video/mp4"), None
-
-
-def frame_rate_hz(evaluation: Evaluation) -> float:
-    """Control steps, so frames of traces, a second."""
-    row = evaluation.episodes[0]
-    return float(row["steps"] / row["seconds"])
 
 
 def _outcomes(episodes: list[dict[str, Any]]) -> dict[str, int]:
@@ -153,7 +184,8 @@ def _show(trace: Trace, row: dict[str, Any]) -> dict[str, Any]:
 
 def draw_curve(curve: list[dict[str, Any]]) -> str:
     """The learning curve as an SVG element in the colour of the text around it."""
-    names = [name for name in curve[0]["terms"] if len({row["terms"].get(name) for row in curve}) > 1]
+    terms = dict.fromkeys(name for row in curve for name in row["terms"])
+    names = [name for name in terms if len({row["terms"].get(name) for row in curve}) > 1]
     steps = [row["steps"] for row in curve]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.5, 5.2), layout="constrained")
@@ -163,7 +195,7 @@ def draw_curve(curve: list[dict[str, Any]]) -> str:
         _draw_line(figure.add_subplot(top[1]), steps, [row["mean_return"] for row in curve], "mean return", BLUE)
         for i, name in enumerate(names):
             values = [row["terms"].get(name, np.nan) for row in curve]
-            _draw_line(figure.add_subplot(bottom[i]), steps, values, f"{name}, mean of a step", ORANGE)
+            _draw_line(figure.add_subplot(bottom[i]), steps, values, f"{name}, of an episode", ORANGE)
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue().replace(INK, "currentColor")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
@@ -25,25 +26,26 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import set_random_seed
 from tqdm import tqdm
 
+from simgym.bundling import save_bundle
 from simgym.config.schema import TrainConfig
 from simgym.deploy.bundle import Contract, policy_contract
-from simgym.deploy.files import atomic_path
 from simgym.deploy.policy import FrameStack, Policy
 from simgym.envs.simulation import Simulation
+from simgym.errors import UsageError
+from simgym.files import atomic_path, remove_leftovers
 
 from .actors import BundleActor, ModelActor
-from .checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from .evaluation import Evaluation, episode_seeds, evaluate, header, trace_failures, write_evaluation
+from .checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, save_model
+from .evaluation import Evaluation, episode_seeds, evaluate, header
 from .export import export_policy
 from .networks import AsymmetricPolicy
-from .report import write_report
+from .report import evaluate_and_report
 from .vec_env import SimulationVecEnv
 
 EVALUATION_SEED = 20_001  # of evaluations during training, on layouts of the train split
 FINAL_SEED = 30_001
 EXPORT_FRAMES = 1024  # on which the bundle is compared with the model
 EVALUATION_WORLDS = 16
-NUM_TRACES, NUM_FAILURES = 8, 4  # episodes shown in the report, and failed ones beyond them
 FINAL_LEARNING_RATE = 0.05  # share of the first one that it never falls below
 BUNDLE, BEST, LAST = "policy.onnx", "best_model.zip", "last_model.zip"
 CHECKPOINTS = "checkpoints"
@@ -145,8 +147,7 @@ class Segments(BaseCallback):
         score = [summary["success_rate"], summary["mean_return"]]
         if score > self.best:
             self.best = score
-            with atomic_path(self.out / BEST) as path:
-                self.model.save(path)
+            save_model(self.out / BEST, self.model)
         low, high = summary["success_ci95"]
         tqdm.write(
             f"{self.num_timesteps:>9,} steps: success {score[0]:.0%} ({low:.0%}-{high:.0%}), spl {summary['spl']:.2f}"
@@ -192,6 +193,13 @@ def _stop_on_signals(callback: Segments) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def check_possible(config: TrainConfig) -> None:
+    """Raise UserError where the configuration cannot be trained here: before there is a run folder."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device=cuda: torch finds no GPU here; leave it out, or give device=cpu")
+    Simulation(config.env, config.domain, 1, "train").close()
+
+
 def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any]:
     """Train, evaluate on held-out layouts, export and report into ``out``.
 
@@ -207,6 +215,7 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
         Interrupted: by Ctrl-C or SIGTERM; weights are saved, and the last checkpoint can be resumed from.
     """
     torch.set_num_threads(os.cpu_count() or 1)
+    remove_leftovers(out)
     simulation = Simulation(config.env, config.domain, config.algo.num_envs, "train")
     env = SimulationVecEnv(
         simulation, config.algo.frame_stack, config.algo.frame_stride, config.seed, bootstrap_time_limit=False
@@ -220,8 +229,7 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
             callbacks = CallbackList([segments, ProgressBarCallback()])
             model.learn(remaining, callback=callbacks, reset_num_timesteps=False)
         if segments.interrupted.is_set():
-            with atomic_path(out / LAST) as path:
-                model.save(path)
+            save_model(out / LAST, model)
             raise Interrupted(f"stopped after {model.num_timesteps} steps, weights in {out / LAST}")
         segments.save()
         segments.close()
@@ -235,18 +243,15 @@ def finish(config: TrainConfig, out: Path, model: PPO, segments: Segments) -> di
     simulation = Simulation(config.env, config.domain, EVALUATION_WORLDS, "test")
     bundle, frames = out / BUNDLE, _collect_frames(simulation, model, config)
     contract = _contract(config, simulation, {"steps": model.num_timesteps, "seed": config.seed})
-    export_policy(model, contract, bundle, *frames)
-    actor = BundleActor(Policy(bundle, threads=torch.get_num_threads()), None, simulation.num_worlds)
-    seeds = episode_seeds(FINAL_SEED, config.final_episodes, "test")
-    evaluation = evaluate(simulation, actor, seeds, num_traces=NUM_TRACES)
     about = header(config.env, config.domain, "test", str(bundle), None, FINAL_SEED)
-    result = write_evaluation(out, evaluation, about)
-    measured = {name: result[name] for name in ("success_rate", "success_ci95", "spl", "episodes")}
-    export_policy(
-        model, replace(contract, training={**contract.training, **measured, "split": "test"}), bundle, *frames
-    )
-    trace_failures(simulation, actor, evaluation, NUM_FAILURES)
-    write_report(out, result, evaluation, segments.curve)
+    seeds = episode_seeds(FINAL_SEED, config.final_episodes, "test")
+    with atomic_path(bundle) as temporary:  # there is no bundle before it has been measured
+        export_policy(model, contract, temporary, *frames)
+        actor = BundleActor(Policy(temporary, threads=torch.get_num_threads()), None, simulation.num_worlds)
+        result = evaluate_and_report(simulation, actor, seeds, about, out, segments.curve)
+        measured = {name: result[name] for name in ("success_rate", "success_ci95", "spl", "episodes")}
+        training = {**contract.training, **measured, "split": "test"}
+        save_bundle(onnx.load(temporary), replace(contract, training=training), temporary)
     simulation.close()
     return result
 

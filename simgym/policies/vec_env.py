@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
-from simgym.deploy.policy import FrameStack
+from simgym.deploy.policy import FrameStack, stack_channels
 from simgym.envs.simulation import Simulation, draw_episode_seed
 from simgym.envs.spaces import action_space, check_action
 from simgym.envs.tasks.chair_nav.privileged import PRIVILEGED_DIM
@@ -20,9 +20,10 @@ MEASURES = ("is_success", "spl", "soft_spl", "distance_to_goal", "collisions")
 class SimulationVecEnv(VecEnv):
     """A batch whose observations are ``image``, ``velocity`` and, for the critic alone, ``privileged``.
 
-    ``image`` (3K, H, W) uint8 has K frames, oldest first and ``frame_stride`` steps apart; ``velocity`` is (2,) float32;
-    ``privileged`` is `ChairNav.privileged`. Without ``bootstrap_time_limit`` the time limit counts as an end like any
-    other, which is right for a critic that sees the time left: hesitating then costs what success would have brought.
+    ``image`` (3K, H, W) uint8 has K frames, oldest first and ``frame_stride`` steps apart; ``velocity`` is (2,)
+    float32; ``privileged`` is `ChairNav.privileged`. Without ``bootstrap_time_limit`` the time limit counts as an end
+    like any other, which is right for a critic that sees the time left: hesitating then costs what success would have
+    brought.
 
     The info of an ended episode has ``episode`` (return r, length l, seconds of simulated time t), the measures
     `MEASURES`, ``reward_terms`` summed over the episode and unweighted, and what SB3 asks for
@@ -81,9 +82,11 @@ class SimulationVecEnv(VecEnv):
     def _observe(self, begun: np.ndarray | None) -> dict[str, np.ndarray]:
         observation = self.simulation.observe()
         frames = self._stack.push(observation.image, begun)  # (n, K, H, W, 3)
-        n, k, height, width, _ = frames.shape
-        image = np.ascontiguousarray(frames.transpose(0, 1, 4, 2, 3)).reshape(n, 3 * k, height, width)
-        return {"image": image, "velocity": observation.velocity.copy(), "privileged": self._privileged()}
+        return {
+            "image": stack_channels(frames),
+            "velocity": observation.velocity.copy(),
+            "privileged": self._privileged(),
+        }
 
     def _privileged(self) -> np.ndarray:
         return self.simulation.task.privileged(self.simulation.engine.state)

@@ -10,8 +10,8 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 
-from simgym.deploy.files import atomic_path
 from simgym.errors import UserError
+from simgym.files import atomic_path
 
 from .evaluation import Trace
 from .pictures import BLUE, GREEN, INK, RED, WHITE, FloorPlan, enlarge

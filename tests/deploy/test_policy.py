@@ -94,9 +94,9 @@ class TestFrameStack:
 def test_stack_channels_keeps_each_frame_together():
     frames = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5, 3), np.uint8)
     channels = stack_channels(frames)
-    assert channels.shape == (2, 4, 5, 9)
+    assert channels.shape == (2, 9, 4, 5) and channels.flags.c_contiguous
     for k in range(3):
-        np.testing.assert_array_equal(channels[..., 3 * k : 3 * k + 3], frames[:, k])
+        np.testing.assert_array_equal(channels[:, 3 * k : 3 * k + 3], frames[:, k].transpose(0, 3, 1, 2))
 
 
 class TestPolicy:

@@ -58,6 +58,12 @@ def test_results_do_not_depend_on_the_number_of_worlds(domain: str) -> None:
         np.testing.assert_array_equal(a.images, b.images)
 
 
+def test_chance_does_not_depend_on_the_number_of_worlds() -> None:
+    one, many = (run(RandomActor(3), n, SEEDS[:5]).episodes for n in (1, 8))
+    assert one == many
+    assert run(RandomActor(4), 1, SEEDS[:5]).episodes != one
+
+
 def test_rows_are_in_the_order_of_the_seeds() -> None:
     rows = run(StraightActor(), 4, SEEDS).episodes
     assert [row["seed"] for row in rows] == SEEDS

@@ -13,9 +13,10 @@ import pytest
 
 import simgym.policies.report as report
 from simgym.policies.evaluation import Evaluation, Trace
-from simgym.policies.report import draw_curve, frame_rate_hz, write_report
+from simgym.policies.report import draw_curve, write_report
 from simgym.policies.video import VideoError
 
+RATE_HZ = 5.0
 VOID_TAGS = {"meta", "img", "br"}
 SUCCESSES = [True, True, False, True]
 CHAIRS = ["tub", "tub swivel", "swivel", "armchair armchair"]
@@ -88,7 +89,7 @@ def curve(rows: int) -> list[dict[str, Any]]:
 
 
 def test_a_report_needs_nothing_but_itself(tmp_path: Path, evaluation: Evaluation, result: dict[str, Any]) -> None:
-    path = write_report(tmp_path, result, evaluation, curve(4))
+    path = write_report(tmp_path, result, evaluation, RATE_HZ, curve(4))
     page = Page(path)
     assert path.name == "report.html" and page.open == []
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
@@ -108,7 +109,7 @@ def test_a_report_needs_nothing_but_itself(tmp_path: Path, evaluation: Evaluatio
 
 
 def test_the_numbers_are_there(tmp_path: Path, evaluation: Evaluation, result: dict[str, Any]) -> None:
-    page = Page(write_report(tmp_path, result, evaluation))
+    page = Page(write_report(tmp_path, result, evaluation, RATE_HZ))
     assert "75.0 % success 95 % interval 30.1–95.4 %" in page.text
     assert "0.68 SPL" in page.text and "0.80 soft SPL" in page.text and "25.0 % collisions" in page.text
     assert "92 steps a second" in page.text and "0.5 s in all" in page.text
@@ -118,20 +119,20 @@ def test_the_numbers_are_there(tmp_path: Path, evaluation: Evaluation, result: d
 def test_it_says_what_was_evaluated_and_takes_no_markup_from_names(
     tmp_path: Path, evaluation: Evaluation, result: dict[str, Any]
 ) -> None:
-    page = Page(write_report(tmp_path, result, evaluation, title="A & B"))
+    page = Page(write_report(tmp_path, result, evaluation, RATE_HZ))
     assert "policy runs/<b>mine</b>/policy.onnx goggles none seed 7" in page.text
-    assert page.text.startswith("A & B")
+    assert page.text.startswith("ChairNav: evaluation")
 
 
 def test_failures_come_first(tmp_path: Path, evaluation: Evaluation, result: dict[str, Any]) -> None:
-    text = Page(write_report(tmp_path, result, evaluation)).text
+    text = Page(write_report(tmp_path, result, evaluation, RATE_HZ)).text
     assert re.findall(r"Episode (\d): (\w+)", text) == [("2", "collision"), ("0", "success"), ("1", "success")]
 
 
 def test_success_is_counted_for_every_chair_style(
     tmp_path: Path, evaluation: Evaluation, result: dict[str, Any]
 ) -> None:
-    text = Page(write_report(tmp_path, result, evaluation)).text
+    text = Page(write_report(tmp_path, result, evaluation, RATE_HZ)).text
     assert "L shape 4 75 %" in text
     assert "Armchair 1 100 % Swivel 2 50 % Tub 2 100 %" in text
 
@@ -139,8 +140,8 @@ def test_success_is_counted_for_every_chair_style(
 def test_the_learning_curve_is_shown_after_a_training_only(
     tmp_path: Path, evaluation: Evaluation, result: dict[str, Any]
 ) -> None:
-    assert Page(write_report(tmp_path, result, evaluation)).count("svg") == 0
-    page = Page(write_report(tmp_path, result, evaluation, curve(4)))
+    assert Page(write_report(tmp_path, result, evaluation, RATE_HZ)).count("svg") == 0
+    page = Page(write_report(tmp_path, result, evaluation, RATE_HZ, curve(4)))
     assert page.count("svg") == 1
     assert "success and SPL while training" in page.text and "4,000 steps in 4.0 minutes" in page.text
 
@@ -148,8 +149,14 @@ def test_the_learning_curve_is_shown_after_a_training_only(
 def test_the_curve_takes_the_colour_of_the_page_and_leaves_out_what_never_changes() -> None:
     svg = draw_curve(curve(4))
     assert svg.startswith("<svg") and "currentColor" in svg and "#000000" not in svg
-    assert "progress, mean of a step" in svg and "collision, mean of a step" in svg
-    assert "time, mean of a step" not in svg
+    assert "progress, of an episode" in svg and "collision, of an episode" in svg
+    assert "time, of an episode" not in svg
+
+
+def test_a_term_that_comes_later_is_drawn_too() -> None:
+    rows = curve(4)
+    rows[0]["terms"], rows[2]["terms"]["late"] = {}, 1.0
+    assert "late, of an episode" in draw_curve(rows) and "progress, of an episode" in draw_curve(rows)
 
 
 def test_one_point_is_a_curve_too() -> None:
@@ -158,7 +165,7 @@ def test_one_point_is_a_curve_too() -> None:
 
 def test_a_given_video_is_embedded_as_it_is(tmp_path: Path, evaluation: Evaluation, result: dict[str, Any]) -> None:
     (tmp_path / "given.mp4").write_bytes(b"moving pictures")
-    page = Page(write_report(tmp_path, result, evaluation, video=tmp_path / "given.mp4"))
+    page = Page(write_report(tmp_path, result, evaluation, RATE_HZ, video=tmp_path / "given.mp4"))
     (source,) = [attributes["src"] for tag, attributes in page.tags if tag == "video"]
     assert source == "data:video/mp4;base64," + base64.b64encode(b"moving pictures").decode()
 
@@ -170,7 +177,7 @@ def test_a_report_without_ffmpeg_says_so(
         raise VideoError("no FFmpeg here")
 
     monkeypatch.setattr(report, "write_video", fail)
-    page = Page(write_report(tmp_path, result, evaluation))
+    page = Page(write_report(tmp_path, result, evaluation, RATE_HZ))
     assert page.count("video") == 0 and "No video: no FFmpeg here" in page.text
 
 
@@ -178,9 +185,5 @@ def test_a_report_without_traces_has_no_pictures(
     tmp_path: Path, evaluation: Evaluation, result: dict[str, Any]
 ) -> None:
     bare = Evaluation(evaluation.episodes, [], evaluation.steps, evaluation.wall_seconds)
-    page = Page(write_report(tmp_path, result, bare))
+    page = Page(write_report(tmp_path, result, bare, RATE_HZ))
     assert page.count("img") == page.count("video") == 0 and page.open == []
-
-
-def test_frames_come_at_the_control_rate(evaluation: Evaluation) -> None:
-    assert frame_rate_hz(evaluation) == pytest.approx(5.0)

@@ -5,23 +5,41 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from stable_baselines3 import PPO
 
+import simgym.train as train_command
+from simgym.config.command import run_command
 from simgym.config.compose import load_config
 from simgym.config.schema import TrainConfig
+from simgym.deploy.camera import Calibration
 from simgym.deploy.policy import Policy
+from simgym.envs.robot import ASSETS
 from simgym.errors import UserError
-from simgym.policies import checkpoint
+from simgym.policies import checkpoint, training
+from simgym.policies.checkpoint import save_model
 from simgym.policies.training import train
+from tests.test_files import full_disk
 
+RESULT = {
+    "success_rate": 0.5,
+    "success_ci95": [0.4, 0.6],
+    "spl": 0.4,
+    "collision_rate": 0.1,
+    "episodes": 10,
+    "split": "test",
+}
 TINY = [
     "algo.num_envs=4",
     "algo.n_steps=16",
@@ -81,9 +99,11 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_left_alone(
     if number == signal.SIGINT:
         assert process.returncode == 130 and f"resume={out}" in printed
         assert (out / "last_model.zip").exists()
+    (out / "checkpoints" / ".step_0000000256.1234.partial.pt").touch()  # as a run that was killed while it wrote
     resumed = start(out, f"resume={out}")
     printed = resumed.communicate(timeout=300)[0]
     assert resumed.returncode == 0, printed
+    assert not [path for path in out.rglob("*") if path.name.startswith(".")]
     expected, got = weights(left_alone), weights(out)
     assert expected.keys() == got.keys()
     for name, tensor in expected.items():
@@ -103,11 +123,12 @@ def test_what_a_run_leaves_behind(left_alone: Path) -> None:
         "best_model.zip",
         "tensorboard",
         "config.yaml",
+        "versions.yaml",
         "eval.json",
         "episodes.csv",
         "report.html",
     }
-    assert not [path for path in left_alone.rglob("*") if path.name.endswith(".tmp")]
+    assert not [path for path in left_alone.rglob("*") if path.name.startswith(".")]
     result = json.loads((left_alone / "eval.json").read_text())
     assert result["split"] == "test" and result["episodes"] == 3
     assert load_config(TrainConfig, left_alone / "config.yaml").algo.num_envs == 4
@@ -147,21 +168,89 @@ def test_a_corrupt_checkpoint_is_one_clear_line(left_alone: Path, tmp_path: Path
         train(load_config(TrainConfig, out / "config.yaml"), out, resume=True)
 
 
-def test_a_full_disk_leaves_no_half_checkpoint(
-    left_alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_space(state: object, path: Path) -> None:
-        Path(path).write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", no_space)
-    config = load_config(TrainConfig, left_alone / "config.yaml")
-    with pytest.raises(OSError, match="No space left"):
-        train(config, tmp_path)
-    assert not list((tmp_path / "checkpoints").glob("*"))
+def test_a_foreign_checkpoint_is_one_clear_line(tiny_model: Callable[..., PPO], tmp_path: Path) -> None:
+    model = tiny_model()
+    whole = torch.load(checkpoint.save_checkpoint(tmp_path, model, {}), weights_only=True)
+    for missing in whole:
+        torch.save({name: value for name, value in whole.items() if name != missing}, tmp_path / "foreign.pt")
+        with pytest.raises(UserError, match=rf"foreign\.pt cannot be resumed from \(it has no '{missing}'\)"):
+            checkpoint.load_checkpoint(tmp_path / "foreign.pt", model)
 
 
-def test_only_the_newest_checkpoints_are_kept(tmp_path: Path, left_alone: Path) -> None:
-    kept = sorted((left_alone / "checkpoints").iterdir())
-    assert len(kept) == checkpoint.KEEP
+@pytest.mark.parametrize("save", [checkpoint.save_checkpoint, lambda folder, model, _: save_model(folder, model)])
+def test_a_full_disk_leaves_no_half_file(save: Callable, tiny_model: Callable[..., PPO], tmp_path: Path) -> None:
+    model = tiny_model()
+    with pytest.raises(OSError) as caught, full_disk():
+        save(tmp_path / "new", model, {})
+    assert caught.value.errno == errno.EFBIG and str(caught.value.filename).startswith(str(tmp_path / "new"))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_only_the_newest_checkpoints_are_kept(tiny_model: Callable[..., PPO], tmp_path: Path) -> None:
+    model = tiny_model()
     assert checkpoint.latest_checkpoint(tmp_path) is None
+    for model.num_timesteps in range(100, 700, 100):
+        checkpoint.save_checkpoint(tmp_path, model, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"step_{i:010d}.pt" for i in (400, 500, 600)]
+    assert checkpoint.latest_checkpoint(tmp_path) == tmp_path / "step_0000000600.pt"
+
+
+def run(*words: str) -> int:
+    return run_command(TrainConfig, train_command.main, words)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        (["env.robot=missing.urdf"], 1, "no robot 'missing.urdf'"),
+        (["env.camera=missing.yaml"], 1, "missing.yaml"),
+        (["env.control_rate_hz=7"], 2, "divisor of 20"),
+        (["algo.frame_stack=17"], 2, "must be at most 16"),
+        (["algo.batch_size=8000"], 2, "algo.batch_size=8000: must be at least 2 and at most"),
+        (["resume="], 2, "resume= is empty"),
+        (["resume=nowhere"], 1, "resume=nowhere: expected the folder of a run, with its config.yaml"),
+        (["resume=nowhere", "total_steps=5"], 2, "so give no other key"),
+        (["resume=nowhere", "out=elsewhere"], 2, "so give no other key"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(
+    words: list[str], code: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*words) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert expected in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gpu_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert run("device=cuda") == 2
+    assert "device=cuda: torch finds no GPU here" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_can_be_resumed_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths in its configuration are absolute, and what a killed run left half-written is gone."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    shutil.copy(ASSETS / "rover.urdf", folder / "mine.urdf")
+    Calibration.assumed(80, 60).to_yaml(folder / "camera.yaml")
+    monkeypatch.chdir(folder)
+    seen = []
+
+    def note(*given):
+        seen.append(given)
+        return RESULT
+
+    monkeypatch.setattr(training, "train", note)
+    assert run("env.robot=mine.urdf", "env.camera=camera.yaml", f"out={tmp_path}/run") == 0
+    monkeypatch.chdir(tmp_path)
+    assert run("resume=run") == run("resume=run", f"out={tmp_path}/run") == 0
+    (config, _, begun), (again, out, resumed), _ = seen
+    assert again == config and (begun, out, resumed) == (False, Path("run"), True)
+    assert config.env.robot == str(folder / "mine.urdf") and config.env.camera == str(folder / "camera.yaml")
+    versions = yaml.safe_load((tmp_path / "run/versions.yaml").read_text())
+    assert versions["torch"] == torch.__version__.split("+")[0] or versions["torch"] == torch.__version__
+    assert {"simgym", "commit", "python", "numpy", "mujoco", "stable-baselines3", "gymnasium"} <= set(versions)

@@ -1,0 +1,58 @@
+"""Files that are either whole or absent: write to a temporary name, then rename. Needs the standard library only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MARK = "partial"  # in every temporary name
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``, which takes ``path``'s place if the block succeeds.
+
+    If the block raises, or the process dies, an earlier file at ``path`` is untouched. The temporary name keeps the
+    suffix, because image and ONNX writers choose their format by it. Missing folders are made. An `OSError` that names
+    no file, as of a full disk, gets the name of this one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{MARK}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
+    """Write a whole file or none."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write an (H, W, 3) uint8 RGB picture, whole or not at all; the suffix says the format.
+
+    ``cv2.imwrite`` gives no reason where it fails; a full disk is an `OSError` here.
+    """
+    import cv2
+
+    _, data = cv2.imencode(Path(path).suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    write_bytes(path, data.data)
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Delete the temporary files that a killed process left in a folder, at any depth; nobody may be writing there."""
+    for path in Path(folder).rglob(f".*.{MARK}*"):
+        path.unlink(missing_ok=True)
