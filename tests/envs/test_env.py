@@ -154,8 +154,8 @@ def test_a_draw_of_the_other_split_is_replayed_or_refused_never_replaced_by_anot
 def test_a_draw_that_is_not_whole_is_refused(env):
     with pytest.raises(ValueError, match="lacks split, layout, look, dynamics"):
         env.reset(options={"draw": {"episode_seed": 4}})
-    with pytest.raises(UsageError, match="'darw'"):
-        env.reset(options={"darw": {}})
+    with pytest.raises(UsageError, match="'redraw'"):
+        env.reset(options={"redraw": {}})
 
 
 @pytest.mark.parametrize(
