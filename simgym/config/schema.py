@@ -11,7 +11,6 @@ from typing import Any
 
 from simgym.envs.config import DOMAINS, DomainConfig
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
-
 from simgym.errors import UsageError
 
 from .option import option
@@ -31,7 +30,7 @@ class PPOConfig:
     gae_lambda: float = option(0.95, "trade-off of bias and variance in the advantage", low=0.0, high=1.0)
     ent_coef: float = option(0.0, "weight of the entropy bonus", low=0.0)
     clip_range: float = option(0.2, "how far an update may move the policy", low=0.0)
-    log_std_init: float = option(-0.8, "logarithm of the standard deviation of actions at the start")
+    action_std: tuple[float, float] = option((0.45, 0.15), "standard deviation of actions: falls from, to", low=0.01)
     channels: tuple[int, int, int] = option((16, 32, 32), "of the three convolutions", low=1)
     code_dim: int = option(192, "width of the picture's code", low=1)
     hidden_units: int = option(128, "width of the hidden layer of actor and critic", low=1)
