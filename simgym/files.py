@@ -20,7 +20,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     If the block raises, or the process dies, an earlier file at ``path`` is untouched. The temporary name keeps the
     suffix, because image and ONNX writers choose their format by it. Missing folders are made. An `OSError` that names
-    no file, as of a full disk, gets the name of this one.
+    no file, as of a full disk, or the temporary one gets the name that users know.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if error.filename in (None, str(temporary)):
+            error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -58,6 +58,12 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path, write):
     assert path.read_bytes() == b"earlier" and list(tmp_path.iterdir()) == [path]
 
 
+def test_the_error_names_the_file_that_was_asked_for(tmp_path):
+    with pytest.raises(OSError) as caught, atomic_path(tmp_path / "policy.onnx") as temporary, full_disk():
+        write_bytes(temporary, bytes(5000))
+    assert caught.value.filename == str(tmp_path / "policy.onnx")
+
+
 def test_a_picture_is_written_in_rgb(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
     write_image(tmp_path / "new" / "picture.png", image)
