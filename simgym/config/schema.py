@@ -11,6 +11,7 @@ from typing import Any
 
 from simgym.envs.config import DOMAINS, DomainConfig
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
+
 from simgym.errors import UsageError
 
 from .option import option
@@ -24,18 +25,18 @@ class PPOConfig:
     num_envs: int = option(64, "worlds that are stepped together", low=1)
     n_steps: int = option(32, "steps a world between two updates", low=1)
     batch_size: int = option(512, "samples a gradient step", low=2)
-    n_epochs: int = option(3, "passes over the samples of an update", low=1)
+    n_epochs: int = option(4, "passes over the samples of an update", low=1)
     learning_rate: float = option(8e-4, "step size of Adam at the start; falls linearly", low=0.0)
     gamma: float = option(0.99, "discount of a step", low=0.0, high=1.0)
     gae_lambda: float = option(0.95, "trade-off of bias and variance in the advantage", low=0.0, high=1.0)
     ent_coef: float = option(0.0, "weight of the entropy bonus", low=0.0)
     clip_range: float = option(0.2, "how far an update may move the policy", low=0.0)
-    action_std: tuple[float, float] = option((0.45, 0.15), "standard deviation of actions: falls from, to", low=0.01)
+    log_std_init: float = option(-0.8, "logarithm of the standard deviation of actions at the start")
     channels: tuple[int, int, int] = option((16, 32, 32), "of the three convolutions", low=1)
     code_dim: int = option(192, "width of the picture's code", low=1)
     hidden_units: int = option(128, "width of the hidden layer of actor and critic", low=1)
-    frame_stack: int = option(3, "frames that the policy sees at once", low=1, high=16)
-    frame_stride: int = option(7, "control steps between two of these frames", low=1)
+    frame_stack: int = option(2, "frames that the policy sees at once", low=1, high=16)
+    frame_stride: int = option(4, "control steps between two of these frames", low=1)
 
     def __post_init__(self) -> None:
         samples = self.num_envs * self.n_steps

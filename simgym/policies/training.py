@@ -7,7 +7,6 @@ was killed and resumed therefore gives the same weights, bit for bit on a CPU, a
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import threading
@@ -74,12 +73,11 @@ def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | N
         policy_kwargs={
             "features_extractor_kwargs": {"channels": tuple(algo.channels), "code_dim": algo.code_dim},
             "hidden_units": algo.hidden_units,
-            "log_std_init": math.log(algo.action_std[0]),
+            "log_std_init": algo.log_std_init,
         },
         seed=config.seed,
         device=config.device,
     )
-    model.policy.log_std.requires_grad_(False)  # `Segments` sets it
     if log_folder is not None:
         model.set_logger(configure(str(log_folder), ["tensorboard"]))
     return model
@@ -131,14 +129,6 @@ class Segments(BaseCallback):
         if self.num_timesteps >= self._next:
             self.save()
             self._begin()
-        self._set_exploration()
-
-    def _set_exploration(self) -> None:
-        """Actions scatter less and less: in the end the policy lives through what it does when it acts by its mean."""
-        first, last = self.config.algo.action_std
-        std = first + (last - first) * min(self.num_timesteps / self.config.total_steps, 1.0)
-        with torch.no_grad():
-            self.model.policy.log_std.fill_(math.log(std))  # type: ignore[operator]
 
     def save(self) -> None:
         """Evaluate, log, and write the checkpoint (and the best model)."""
