@@ -1,8 +1,8 @@
 """Train a policy from pixels in simulation, evaluate it on held-out layouts and export it as a bundle.
 
 Writes policy.onnx (the bundle), eval.json, episodes.csv, report.html, best_model.zip (Stable-Baselines3), checkpoints,
-TensorBoard logs, config.yaml and versions.yaml. A run that was stopped or killed goes on with resume=<run folder>, with the same
-numbers that it would have had.
+TensorBoard logs, config.yaml and versions.yaml. A run that was stopped or killed goes on with resume=<run folder>, with
+the same numbers that it would have had.
 
 Examples:
     python -m simgym.train env=ChairNav
