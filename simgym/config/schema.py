@@ -11,7 +11,6 @@ from typing import Any
 
 from simgym.envs.config import DOMAINS, DomainConfig
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
-
 from simgym.errors import UsageError
 
 from .option import option
