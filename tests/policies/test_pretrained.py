@@ -1,0 +1,40 @@
+"""The policy that ships: small, made for the default environment, and as good as its card says, within chance."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from simgym.deploy import Policy, check_camera
+from simgym.envs.config import DOMAINS
+from simgym.envs.simulation import Simulation
+from simgym.envs.tasks.chair_nav.config import ChairNavConfig
+from simgym.policies.actors import make_actor
+from simgym.policies.evaluation import episode_seeds, evaluate
+from simgym.policies.shipped import FOLDER, PRETRAINED, bundle_path
+
+PATH = bundle_path(PRETRAINED, "policy", "ChairNav")
+
+
+def test_it_is_small_and_licensed():
+    assert PATH.stat().st_size < 2e6
+    assert Policy(PATH).contract.licence == "Apache-2.0"
+
+
+def test_the_card_says_what_the_contract_says():
+    training = Policy(PATH).contract.training
+    card = (FOLDER / "ChairNav_policy.md").read_text()
+    assert f"{training['steps']:,} steps" in card
+    assert re.search(rf"seed={training['seed']}\b", card)
+
+
+def test_it_drives_the_default_environment():
+    simulation = Simulation(ChairNavConfig(), DOMAINS["sim"], 16, "test")
+    policy = Policy(PATH)
+    check_camera(policy.contract, simulation.camera)
+    actor = make_actor(PRETRAINED, None, simulation, 0)
+    measured = evaluate(simulation, actor, episode_seeds(3, 60, "test"), progress=False).summary()
+    simulation.close()
+    stated = policy.contract.training["success_rate"]
+    assert measured["success_rate"] == pytest.approx(stated, abs=0.15)  # 60 episodes: 4 standard deviations
