@@ -8,6 +8,8 @@ import numpy as np
 def from_yaw(yaw_rad: np.ndarray | float) -> np.ndarray:
     """(...,) heading about z -> (..., 4)."""
     half = np.asarray(yaw_rad) / 2
+    if half.ndim == 0:  # the usual case while furniture is built, and there twice as fast
+        return np.array([np.cos(half), 0.0, 0.0, np.sin(half)])
     zero = np.zeros_like(half)
     return np.stack([np.cos(half), zero, zero, np.sin(half)], axis=-1)
 
