@@ -69,6 +69,7 @@ class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     | progress | metres of geodesic distance to success gained in the step | 2.0 |
     | success | 1 on success | 5.0 |
     | collision | 1 in a step with a collision | -5.0 |
+    | tightness | 1 in a step that ends nearer to an obstacle than planned ways lead (0.17 m) | -0.1 |
     | time | 1 | -0.03 |
 
     ## Episode end

@@ -138,6 +138,13 @@ def distances_at(fields: np.ndarray, points: np.ndarray, fallback: np.ndarray, o
 
 
 @numba.njit(cache=True)
+def marked_at(grids: np.ndarray, points: np.ndarray, out: np.ndarray) -> None:
+    """Whether the cell of point w (n, 2) is marked in grid w (n, N, N) bool, into ``out`` (n,)."""
+    for w in range(points.shape[0]):
+        out[w] = grids[w, to_cell(points[w, 0]), to_cell(points[w, 1])]
+
+
+@numba.njit(cache=True)
 def trace(field: np.ndarray, x: float, y: float, path: np.ndarray) -> int:
     """Walk down ``field`` from a point, cell by cell, into ``path`` (M, 2); returns how many points were written."""
     i, j = to_cell(x), to_cell(y)

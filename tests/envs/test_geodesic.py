@@ -26,6 +26,14 @@ box = st.tuples(
 )
 
 
+def test_marks_are_read_at_the_cell_of_each_worlds_own_point():
+    rng = np.random.default_rng(0)
+    grids, points, out = rng.random((50, N, N)) < 0.5, rng.uniform(-6, 6, (50, 2)), np.zeros(50, bool)
+    geodesic.marked_at(grids, points, out)
+    cells = np.clip(np.floor((points + SIDE_M / 2) / CELL_M).astype(int), 0, N - 1)
+    np.testing.assert_array_equal(out, grids[np.arange(50), *cells.T])
+
+
 def no_walls() -> np.ndarray:
     return np.zeros((N, N), bool)
 

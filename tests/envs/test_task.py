@@ -136,10 +136,10 @@ def random_walk(seed: int, steps: int) -> list[dict]:
     ]
 
 
-@given(st.integers(0, 10_000), st.tuples(*[st.floats(-10, 10)] * 4))
+@given(st.integers(0, 10_000), st.tuples(*[st.floats(-10, 10)] * 5))
 @SETTINGS
 def test_the_reward_is_the_weighted_sum_of_its_terms(seed, weights):
-    names = ("progress", "success", "collision", "time")
+    names = ("progress", "success", "collision", "tightness", "time")
     stage = Stage(reward=dict(zip(names, weights, strict=True)), collision="cost")
     for where in random_walk(seed, 10):
         outcome = stage.advance(**where)
@@ -334,12 +334,19 @@ def test_driving_straight_on_collides_in_the_simulation(collision):
     assert (ends[hit] == 199).all() if collision == "cost" else (ends[hit] < 100).all()
 
 
+def test_a_step_is_tight_where_planned_ways_do_not_lead():
+    stage = Stage()
+    stage.task.blocked[0, geodesic.to_cell(1.0), geodesic.to_cell(-0.5)] = True
+    tight = [stage.advance(x=x, y=y).terms["tightness"][0] for x, y in ((0.0, 0.0), (1.02, -0.47), (1.2, -0.47))]
+    assert tight == [0, 1, 0]
+
+
 def test_moving_any_reward_weight_alone_changes_rewards():
-    base = [Stage().advance(x=0.9, collision=True).reward[0], Stage().advance(x=1.5).reward[0]]
-    for name in ("progress", "success", "collision", "time"):
+    def rewards(**options) -> list[float]:
+        stage = Stage(**options)
+        stage.task.blocked[0, geodesic.to_cell(0.9), geodesic.to_cell(0.0)] = True
+        return [stage.advance(x=0.9, collision=True).reward[0], Stage(**options).advance(x=1.5).reward[0]]
+
+    for name in ("progress", "success", "collision", "tightness", "time"):
         weights = {name: getattr(chair_nav().reward, name) + 1}
-        moved = [
-            Stage(reward=weights).advance(x=0.9, collision=True).reward[0],
-            Stage(reward=weights).advance(x=1.5).reward[0],
-        ]
-        assert moved != base, name
+        assert rewards(reward=weights) != rewards(), name

@@ -31,6 +31,7 @@ class RewardConfig:
     progress: float = option(2.0, "a metre of geodesic distance gained", unit="1/m")
     success: float = option(5.0, "reaching a chair, once")
     collision: float = option(-5.0, "each control step with a collision")
+    tightness: float = option(-0.1, "each control step where the way is too tight for planned ways")
     time: float = option(-0.03, "each control step")
 
 

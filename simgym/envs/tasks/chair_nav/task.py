@@ -82,7 +82,7 @@ class ChairNav:
         self.steps, self.collisions = np.zeros(n, int), np.zeros(n, int)
         self.success = np.zeros(n, bool)
         self._pixels = np.zeros((n, chairs), np.int64)
-        self._now = np.zeros(n)
+        self._now, self._tight = np.zeros(n), np.zeros(n, bool)
 
     def sample(self, rng: np.random.Generator, split: str, seed: int) -> tuple[Layout, Episode]:
         """Draw one layout; see `LayoutSampler.sample`."""
@@ -143,6 +143,7 @@ class ChairNav:
         self.path_m += np.hypot(*(position - self.position).T)
         self.position[:] = position
         geodesic.distances_at(self.field, position, self.distance_m, self._now)
+        geodesic.marked_at(self.blocked, position, self._tight)
         progress = self.distance_m - self._now
         self.distance_m[:] = self._now
         self.success[:] = self._reached(state, segmentation) & (self.collisions == 0)
@@ -150,6 +151,7 @@ class ChairNav:
             "progress": progress,
             "success": self.success.astype(float),
             "collision": state.collision.astype(float),
+            "tightness": self._tight.astype(float),
             "time": np.ones_like(progress),
         }
         weights = self.config.reward
