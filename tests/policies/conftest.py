@@ -16,6 +16,8 @@ from torch import nn
 
 from simgym.deploy import Camera, Contract, policy_contract
 
+torch.set_num_threads(1)  # the networks are tiny, and idle threads would spin on the cores of other tests
+
 STACK = 3
 CAMERA = Camera.from_fov(20, 16, 1.2)
 MAX_SPEED_MPS, MAX_YAW_RATE_RADPS = 0.6, 1.5
