@@ -18,7 +18,7 @@ from .option import option
 
 @dataclass(frozen=True, kw_only=True)
 class PPOConfig:
-    """Proximal policy optimization (Stable-Baselines3)."""
+    """Proximal policy optimization (Stable-Baselines3), after a while of imitation."""
 
     name: str = option("ppo", "the algorithm")
     num_envs: int = option(64, "worlds that are stepped together", low=1)
@@ -36,6 +36,7 @@ class PPOConfig:
     hidden_units: int = option(128, "width of the hidden layer of actor and critic", low=1)
     frame_stack: int = option(2, "frames that the policy sees at once", low=1, high=16)
     frame_stride: int = option(4, "control steps between two of these frames", low=1)
+    imitation_steps: int = option(150_000, "steps that follow the expert before PPO takes over", low=0)
 
     def __post_init__(self) -> None:
         samples = self.num_envs * self.n_steps
@@ -69,7 +70,7 @@ class TrainConfig:
     env: ChairNavConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it trains")
     algo: PPOConfig = option(PPOConfig, "the learner")
-    total_steps: int = option(700_000, "steps over all worlds", low=1)
+    total_steps: int = option(800_000, "steps over all worlds", low=1)
     seed: int = option(1, SEED, low=0)
     device: str = option("auto", DEVICE, choices=("auto", "cpu", "cuda"))
     eval_episodes: int = option(50, "episodes of an evaluation during training", low=1)

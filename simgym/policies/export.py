@@ -17,7 +17,7 @@ from simgym.deploy.policy import Policy, stack_channels
 from simgym.errors import UserError
 from simgym.files import atomic_path
 
-from .networks import PRIVILEGED, with_privileged
+from .networks import EXPERT, PRIVILEGED, with_privileged
 
 if TYPE_CHECKING:
     from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -107,7 +107,8 @@ def _check_model(model: OnPolicyAlgorithm, contract: Contract) -> None:
     camera, k = contract.camera, contract.frame_stack
     expected = {"image": (3 * k, camera.height, camera.width), "velocity": (2,)}
     observed = {name: space.shape for name, space in getattr(model.observation_space, "spaces", {}).items()}
-    observed.pop(PRIVILEGED, None)  # for the critic, which stays behind
+    for name in (PRIVILEGED, EXPERT):  # for training; they stay behind
+        observed.pop(name, None)
     if observed != expected:
         raise ExportError(
             f"the contract's camera and frame_stack mean observations {expected}, the model has {observed}"

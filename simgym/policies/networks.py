@@ -14,6 +14,7 @@ from torch.nn import functional
 
 STRIDE = 4  # of the first convolution, in pixels
 PRIVILEGED = "privileged"  # the observation that the critic alone may read
+EXPERT = "expert"  # the observation that imitation alone reads
 
 
 class VisionExtractor(BaseFeaturesExtractor):
@@ -120,9 +121,8 @@ class AsymmetricPolicy(MultiInputActorCriticPolicy):
 
 
 def with_privileged(observation: dict[str, np.ndarray], policy: ActorCriticPolicy) -> dict[str, np.ndarray]:
-    """Fill in zeros for the privileged state that ``predict`` asks for and the actor never reads."""
-    space = policy.observation_space
-    if not isinstance(space, gymnasium.spaces.Dict) or PRIVILEGED not in space.spaces:
-        return observation
-    shape = (len(observation["velocity"]), *(space[PRIVILEGED].shape or ()))
-    return observation | {PRIVILEGED: np.zeros(shape, np.float32)}
+    """Fill in zeros for what training adds to the observation: ``predict`` asks for it, the actor never reads it."""
+    asked = getattr(policy.observation_space, "spaces", {})
+    n = len(observation["velocity"])
+    added = {name: np.zeros((n, *asked[name].shape), np.float32) for name in (PRIVILEGED, EXPERT) if name in asked}
+    return observation | added

@@ -1,4 +1,4 @@
-"""Trains a policy by PPO: segments between checkpoints, evaluation on the way, export and report at the end.
+"""Trains a policy by imitation and PPO: segments between checkpoints, evaluation on the way, export and report.
 
 Exact resumption: a training is cut into segments. At the start of each, every random generator is seeded from
 (seed, segment) and all worlds restart, so that a segment depends on nothing but the checkpoint before it. A run that
@@ -35,9 +35,11 @@ from simgym.errors import UsageError
 from simgym.files import atomic_path, remove_leftovers
 
 from .actors import BundleActor, ModelActor
+from .allocator import keep_freed_memory
 from .checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, save_model
 from .evaluation import Evaluation, episode_seeds, evaluate, header
 from .export import export_policy
+from .imitation import ImitatingPPO
 from .networks import AsymmetricPolicy
 from .report import evaluate_and_report
 from .vec_env import SimulationVecEnv
@@ -56,10 +58,16 @@ class Interrupted(Exception):
     """Ctrl-C or SIGTERM: everything has been saved."""
 
 
-def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | None) -> PPO:
-    """PPO with our vision network; the learning rate falls linearly over the training."""
+def build_env(config: TrainConfig, simulation: Simulation) -> SimulationVecEnv:
+    """The worlds to train in, with the frames that the policy asks for."""
     algo = config.algo
-    model = PPO(
+    return SimulationVecEnv(simulation, algo.frame_stack, algo.frame_stride, config.seed, bootstrap_time_limit=False)
+
+
+def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | None) -> ImitatingPPO:
+    """Imitation, then PPO, with our vision network; the learning rate falls linearly over the training."""
+    algo = config.algo
+    model = ImitatingPPO(
         AsymmetricPolicy,
         env,
         learning_rate=lambda remaining: algo.learning_rate * max(remaining, FINAL_LEARNING_RATE),
@@ -75,6 +83,7 @@ def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | N
             "hidden_units": algo.hidden_units,
             "log_std_init": algo.log_std_init,
         },
+        imitation_steps=algo.imitation_steps,
         seed=config.seed,
         device=config.device,
     )
@@ -214,12 +223,11 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
     Raises:
         Interrupted: by Ctrl-C or SIGTERM; weights are saved, and the last checkpoint can be resumed from.
     """
+    keep_freed_memory()
     torch.set_num_threads(os.cpu_count() or 1)
     remove_leftovers(out)
     simulation = Simulation(config.env, config.domain, config.algo.num_envs, "train")
-    env = SimulationVecEnv(
-        simulation, config.algo.frame_stack, config.algo.frame_stride, config.seed, bootstrap_time_limit=False
-    )
+    env = build_env(config, simulation)
     model = build_model(config, env, out / "tensorboard")
     checkpoint = latest_checkpoint(out / CHECKPOINTS) if resume else None
     segments = Segments(config, out, load_checkpoint(checkpoint, model) if checkpoint else {})

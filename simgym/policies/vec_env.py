@@ -14,16 +14,18 @@ from simgym.envs.simulation import Simulation, draw_episode_seed
 from simgym.envs.spaces import action_space, check_action
 from simgym.envs.tasks.chair_nav.privileged import PRIVILEGED_DIM
 
+from .networks import EXPERT, PRIVILEGED
+
 MEASURES = ("is_success", "spl", "soft_spl", "distance_to_goal", "collisions")
 
 
 class SimulationVecEnv(VecEnv):
-    """A batch whose observations are ``image``, ``velocity`` and, for the critic alone, ``privileged``.
+    """A batch whose observations are ``image``, ``velocity`` and, for training alone, ``privileged`` and ``expert``.
 
     ``image`` (3K, H, W) uint8 has K frames, oldest first and ``frame_stride`` steps apart; ``velocity`` is (2,)
-    float32; ``privileged`` is `ChairNav.privileged`. Without ``bootstrap_time_limit`` the time limit counts as an end
-    like any other, which is right for a critic that sees the time left: hesitating then costs what success would have
-    brought.
+    float32; ``privileged``, for the critic, is `ChairNav.privileged`; ``expert`` (2,) float32, for imitation, is what
+    the task's planner would do now. Without ``bootstrap_time_limit`` the time limit counts as an end like any other,
+    which is right for a critic that sees the time left: hesitating then costs what success would have brought.
 
     The info of an ended episode has ``episode`` (return r, length l, seconds of simulated time t), the measures
     `MEASURES`, ``reward_terms`` summed over the episode and unweighted, and what SB3 asks for
@@ -45,7 +47,8 @@ class SimulationVecEnv(VecEnv):
             {
                 "image": spaces.Box(0, 255, (3 * frame_stack, camera.height, camera.width), np.uint8),
                 "velocity": spaces.Box(-np.inf, np.inf, (2,), np.float32),
-                "privileged": spaces.Box(-np.inf, np.inf, (PRIVILEGED_DIM,), np.float32),
+                PRIVILEGED: spaces.Box(-np.inf, np.inf, (PRIVILEGED_DIM,), np.float32),
+                EXPERT: spaces.Box(-1, 1, (2,), np.float32),
             }
         )
         self.render_mode = None
@@ -85,11 +88,15 @@ class SimulationVecEnv(VecEnv):
         return {
             "image": stack_channels(frames),
             "velocity": observation.velocity.copy(),
-            "privileged": self._privileged(),
+            **self._for_training(),
         }
 
-    def _privileged(self) -> np.ndarray:
-        return self.simulation.task.privileged(self.simulation.engine.state)
+    def _for_training(self) -> dict[str, np.ndarray]:
+        """What no robot knows."""
+        return {
+            PRIVILEGED: self.simulation.task.privileged(self.simulation.engine.state),
+            EXPERT: np.clip(self.simulation.expert_action(), -1, 1),
+        }
 
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the actions for `step_wait`."""
@@ -133,7 +140,8 @@ class SimulationVecEnv(VecEnv):
         observation = {name: values.copy() for name, values in observation.items()}
         observation["image"][done] = np.tile(first, (1, self._stack.k, 1, 1))
         observation["velocity"][done] = fresh.velocity[done]
-        observation["privileged"][done] = self._privileged()[done]
+        for name, values in self._for_training().items():
+            observation[name][done] = values[done]
         self._stack.refill(fresh.image, done)
         return observation
 

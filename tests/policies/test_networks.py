@@ -9,7 +9,14 @@ import torch
 from gymnasium import spaces
 from torch.nn import functional
 
-from simgym.policies.networks import PRIVILEGED, AsymmetricHeads, AsymmetricPolicy, VisionExtractor, with_privileged
+from simgym.policies.networks import (
+    EXPERT,
+    PRIVILEGED,
+    AsymmetricHeads,
+    AsymmetricPolicy,
+    VisionExtractor,
+    with_privileged,
+)
 
 PRIVILEGED_DIM = 14
 
@@ -20,6 +27,7 @@ def space(frames: int = 3, height: int = 60, width: int = 80) -> spaces.Dict:
             "image": spaces.Box(0, 255, (3 * frames, height, width), np.uint8),
             "velocity": spaces.Box(-np.inf, np.inf, (2,), np.float32),
             PRIVILEGED: spaces.Box(-np.inf, np.inf, (PRIVILEGED_DIM,), np.float32),
+            EXPERT: spaces.Box(-1, 1, (2,), np.float32),
         }
     )
 
@@ -30,6 +38,7 @@ def observations(of: spaces.Dict, batch: int = 4, seed: int = 0) -> dict[str, to
         "image": torch.randint(0, 256, (batch, *(of["image"].shape or ())), generator=generator, dtype=torch.uint8),
         "velocity": torch.randn(batch, 2, generator=generator),
         PRIVILEGED: torch.randn(batch, PRIVILEGED_DIM, generator=generator),
+        EXPERT: torch.rand(batch, 2, generator=generator),
     }
 
 
@@ -123,6 +132,14 @@ def test_the_actor_never_reads_the_privileged_state_and_the_critic_does():
     assert (policy.predict_values(seen) - policy.predict_values(other)).abs().min() > 1e-6
 
 
+def test_neither_actor_nor_critic_reads_what_the_expert_does():
+    of = space()
+    policy, seen = policy_of(of), observations(of)
+    other = seen | {EXPERT: -seen[EXPERT]}
+    for read in (policy.predict_values, lambda s: policy.get_distribution(s).distribution.mean):
+        torch.testing.assert_close(read(seen), read(other), rtol=0, atol=0)
+
+
 def test_the_actors_loss_gives_the_privileged_state_no_gradient():
     of = space()
     policy, seen = policy_of(of), observations(of)
@@ -161,4 +178,4 @@ def test_with_privileged_fills_in_zeros_only_where_the_policy_asks_for_them():
     assert PRIVILEGED not in seen
     plain = gymnasium.spaces.Dict({name: policy.observation_space[name] for name in seen})
     policy.observation_space = plain
-    assert with_privileged(seen, policy) is seen
+    assert set(with_privileged(seen, policy)) == set(seen)

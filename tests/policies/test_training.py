@@ -47,6 +47,7 @@ TINY = [
     "algo.n_epochs=1",
     "algo.channels=[4,8,8]",
     "algo.code_dim=16",
+    "algo.imitation_steps=192",  # the second segment passes from imitation to PPO
     "total_steps=384",
     "checkpoint_every=128",
     "eval_episodes=2",

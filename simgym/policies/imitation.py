@@ -1,0 +1,65 @@
+"""PPO that begins by imitating an expert: what a planner with full knowledge can show need not be found by trial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from torch.nn import functional
+
+from .networks import EXPERT
+
+ACTOR_WEIGHT = 4.0  # of the squared error of actions, beside ``vf_coef`` times that of values
+
+
+class ImitatingPPO(PPO):
+    """PPO whose first ``imitation_steps`` steps follow the expert, in the states that the policy itself runs into.
+
+    An imitating update minimizes ``4 |mean action - expert's action|^2 + vf_coef |value - return|^2`` over the samples
+    of the last rollout: DAgger (Ross et al. 2011) without its growing data set. The expert sees what the policy cannot,
+    so where to look for a chair that is not in sight is left to PPO, which starts from a policy that already drives and
+    a critic that already knows its returns.
+
+    Args:
+        imitation_steps: steps over all worlds before PPO takes over; 0 is plain PPO.
+        args, kwargs: as `stable_baselines3.PPO` takes them; observations have an ``expert`` (A,) action.
+    """
+
+    def __init__(self, *args: Any, imitation_steps: int = 0, **kwargs: Any) -> None:
+        self.imitation_steps = imitation_steps
+        super().__init__(*args, **kwargs)
+
+    def train(self) -> None:
+        """Update the policy from the rollout buffer."""
+        if self.num_timesteps > self.imitation_steps:
+            super().train()
+        else:
+            self._imitate()
+
+    def _imitate(self) -> None:
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        errors: list[tuple[float, float]] = []  # of actions, of values
+        for _ in range(self.n_epochs):
+            for samples in self.rollout_buffer.get(self.batch_size):
+                actor_loss, critic_loss = self._errors(samples.observations, samples.returns)  # type: ignore[arg-type]
+                self.policy.optimizer.zero_grad()
+                (ACTOR_WEIGHT * actor_loss + self.vf_coef * critic_loss).backward()
+                torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+                self.policy.optimizer.step()
+                errors.append((actor_loss.item(), critic_loss.item()))
+        self._n_updates += self.n_epochs
+        self.logger.record("train/imitation_loss", float(np.mean([actor for actor, _ in errors])))
+        self.logger.record("train/value_loss", float(np.mean([critic for _, critic in errors])))
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+
+    def _errors(
+        self, observations: dict[str, torch.Tensor], returns: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean squared errors of actions and of values."""
+        policy = self.policy
+        actor, critic = policy.mlp_extractor(policy.extract_features(observations))
+        actions, values = policy.action_net(actor), policy.value_net(critic).flatten()  # (B, A), (B,)
+        return functional.mse_loss(actions, observations[EXPERT]), functional.mse_loss(values, returns)

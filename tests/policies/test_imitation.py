@@ -1,0 +1,94 @@
+"""Imitation before PPO: it learns what the expert does without any reward, and hands over to plain PPO."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3 import PPO
+from stable_baselines3.common.policies import MultiInputActorCriticPolicy
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from simgym.policies.imitation import ImitatingPPO
+from simgym.policies.networks import EXPERT
+
+GAIN = np.array([[0.6, -0.3], [0.2, 0.5]], np.float32)
+
+
+class Follow(gymnasium.Env):
+    """The expert's action is a linear function of what is seen; the return is the same whatever one does."""
+
+    observation_space = spaces.Dict({name: spaces.Box(-1, 1, (2,), np.float32) for name in ("seen", EXPERT)})
+    action_space = spaces.Box(-1, 1, (2,), np.float32)
+
+    def _observe(self):
+        seen = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        return {"seen": seen, EXPERT: GAIN @ seen}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.step_count = 0
+        return self._observe(), {}
+
+    def step(self, action):
+        self.step_count += 1
+        return self._observe(), 1.0, self.step_count == 8, False, {}
+
+
+class Blind(MultiInputActorCriticPolicy):
+    """Sees all but the expert's action, as our own network does."""
+
+    def extract_features(self, obs, features_extractor=None):
+        return super().extract_features(obs | {EXPERT: torch.zeros_like(obs[EXPERT])}, features_extractor)
+
+
+def make(algorithm: type[PPO] = ImitatingPPO, **options) -> Any:
+    env = DummyVecEnv([Follow] * 8)
+    return algorithm(Blind, env, n_steps=16, batch_size=64, n_epochs=4, seed=3, device="cpu", **options)
+
+
+def error(model: PPO) -> float:
+    """Mean squared difference of the model's actions and the expert's."""
+    seen = np.random.default_rng(0).uniform(-1, 1, (200, 2)).astype(np.float32)
+    actions, _ = model.predict({"seen": seen, EXPERT: np.zeros_like(seen)}, deterministic=True)
+    return float(np.mean((actions - seen @ GAIN.T) ** 2))
+
+
+def test_it_does_what_the_expert_does_without_any_reward_for_it():
+    model = make(imitation_steps=10_000, learning_rate=3e-3)
+    before = error(model)
+    model.learn(3_000)
+    assert before > 0.05 and error(model) < 0.002
+
+
+def test_the_critic_learns_the_returns_meanwhile():
+    model = make(imitation_steps=20_000, learning_rate=3e-3, gamma=0.5)
+    model.learn(6_000)
+    start = {"seen": torch.zeros(1, 2), EXPERT: torch.zeros(1, 2)}
+    assert abs(model.policy.predict_values(start).item() - 2.0) < 0.3  # 1 + 1/2 + 1/4 ..., near the end a bit less
+
+
+def test_without_imitation_it_is_ppo_bit_for_bit():
+    ours = make(imitation_steps=0).learn(512).policy.state_dict()
+    theirs = make(PPO).learn(512).policy.state_dict()
+    for name, weight in theirs.items():
+        assert torch.equal(weight, ours[name]), name
+
+
+def test_after_imitation_ppo_takes_over():
+    model = make(imitation_steps=256)
+    imitated: list[int] = []
+    model._imitate = lambda: imitated.append(model.num_timesteps)
+    model.learn(512)
+    assert imitated == [128, 256]
+
+
+def test_it_can_be_saved_and_loaded(tmp_path):
+    model = make(imitation_steps=256)
+    model.learn(128)
+    model.save(tmp_path / "model.zip")
+    again = ImitatingPPO.load(tmp_path / "model.zip", device="cpu")
+    assert again.imitation_steps == 256 and error(again) == error(model)
