@@ -25,7 +25,7 @@ from .spaces import (
 )
 from .tasks.chair_nav.config import ChairNavConfig
 
-DRAW = ("episode_seed", "split", "layout", "look", "dynamics")  # the keys of info["draw"]
+DRAW = ("episode_seed", "split", "layout", "look", "dynamics", "flaws")  # the keys of info["draw"]
 
 
 class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
