@@ -67,13 +67,13 @@ class RandomizationConfig:
 class PhotoRanges:
     """Ranges of the photo look, each (lowest, highest); drawn for a place, or for an episode in it."""
 
-    light: tuple[float, float] = span((0.6, 1.1), "how much light there is, an episode: *U", low=0.0)
-    daylight: tuple[float, float] = span((0.0, 0.6), "directional intensity, an episode: =U", low=0.0)
+    light: tuple[float, float] = span((0.75, 1.2), "how much light there is, an episode: *U", low=0.0)
+    daylight: tuple[float, float] = span((0.0, 0.9), "directional intensity, an episode: =U", low=0.0)
     temperature_k: tuple[float, float] = span(
         (2900.0, 7500.0), "colour of the light, an episode: =U", unit="K", low=1500.0, high=15000.0
     )
     lamps: tuple[int, int] = span((1, 4), "point lamps under the ceiling, a place: =U", low=0, high=MAX_LAMPS)
-    lamp: tuple[float, float] = span((0.3, 0.7), "intensity of each, a place: =U", low=0.0)
+    lamp: tuple[float, float] = span((0.6, 1.3), "intensity of each, a place: =U", low=0.0)
     wear: tuple[float, float] = span((0.0, 0.25), "how unevenly surfaces have darkened, an episode: =U", high=1.0)
     camera_height_m: tuple[float, float] = span((-0.03, 0.03), "of its mount, a place: +U", unit="m")
     camera_pitch_deg: tuple[float, float] = span((-3.0, 3.0), "down positive, a place: +U", unit="deg", high=45.0)

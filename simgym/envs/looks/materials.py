@@ -44,7 +44,7 @@ def _wood_colour(rng: np.random.Generator) -> np.ndarray:
 
 def _any_colour(rng: np.random.Generator, saturation: float = 0.8, lowest: float = 0.15) -> np.ndarray:
     """A dyed colour: often grey or beige, seldom neon."""
-    hue = rng.choice((0.0, 0.04, 0.08, 0.1, 0.13, 0.33, 0.5, 0.58, 0.62, 0.9)) + rng.uniform(-0.03, 0.03)
+    hue = rng.choice((0.0, 0.04, 0.08, 0.1, 0.13, 0.33, 0.5, 0.58, 0.62, 0.02)) + rng.uniform(-0.03, 0.03)
     return _hsv(hue % 1, saturation * rng.random() ** 1.5, rng.uniform(lowest, 0.9))
 
 

@@ -21,7 +21,8 @@ from .materials import texture_bank
 
 LOOK_STREAM = 1  # of a place's number
 SLENDER_M = 0.035  # half extents of legs, slats, bars: what a frame is made of
-AMBIENT, LAMP_DROP_M = 0.36, 0.3
+AMBIENT, LAMP_DROP_M = 0.5, 0.3
+MIDDLE_ALBEDO = 0.72  # rooms are lit, and cameras set, for surfaces as bright as this
 
 # What a surface may be of, the likelier the more often it is named; edge of a repeat in metres.
 SIZE_M = {
@@ -63,6 +64,7 @@ class Place:
     accent_wall: int  # part of the walls' body in the accent's material; -1: none
     lamp_spots: np.ndarray  # (K, 2) where lamps hang, -1..1 across the room
     lamp: float  # intensity of each
+    albedo: float  # of floor and walls
     camera: dict[str, float]  # by the names in `PhotoRanges`
 
 
@@ -111,9 +113,13 @@ class PhotoLook:
         names = ("camera_height_m", "camera_roll_deg", "camera_pitch_deg", "camera_yaw_deg", "focal_scale")
         camera = {name: float(rng.uniform(*getattr(ranges, name))) for name in names}
         lamps = int(rng.integers(ranges.lamps[0], ranges.lamps[1] + 1))
-        return Place(
-            materials, accent_wall, rng.uniform(-0.75, 0.75, (lamps, 2)), float(rng.uniform(*ranges.lamp)), camera
-        )
+        spots, lamp = rng.uniform(-0.75, 0.75, (lamps, 2)), float(rng.uniform(*ranges.lamp))
+        albedo = float(np.mean([self._brightness(materials[name]) for name in ("floor", "walls")]))
+        return Place(materials, accent_wall, spots, lamp, albedo, camera)
+
+    def _brightness(self, material: Material) -> float:
+        """The mean over texture and channels, at least 0.1."""
+        return max(float((self.textures[material.texture].mean(axis=(0, 1)) / 255 * material.rgb).mean()), 0.1)
 
     def _material(self, rng: np.random.Generator, place: int, kinds: tuple[str, ...]) -> Material:
         """One of the kinds, from the place's half of the bank."""
@@ -173,6 +179,7 @@ class PhotoLook:
         kelvin = rng.uniform(*ranges.temperature_k)
         elevation, azimuth = rng.uniform(0.35, 1.2), rng.uniform(0, 2 * np.pi)
         flat = np.cos(elevation)
+        level *= (MIDDLE_ALBEDO / place.albedo) ** 0.8
         look.light_dir[0] = (flat * np.cos(azimuth), flat * np.sin(azimuth), -np.sin(elevation))
         tint = light_colour(kelvin) ** 0.6  # the camera's white balance takes the rest
         look.light_rgb[0] = level * daylight * tint
