@@ -98,7 +98,7 @@ class CameraFlaws:
             name: np.random.default_rng([episode_seed, NOISE_STREAM, i]) for i, name in enumerate(STREAMS)
         }
         self._focal_px[world] = (self._camera.fx * focal_scale, self._camera.fy * focal_scale)
-        self._lens[world] = _lens_offsets(self._camera, *self._focal_px[world], drawn["lens_k1"])
+        self._lens[world] = _lens_offsets(self._camera, self._focal_px[world], drawn["lens_k1"])
         self._drift[world] = [self._streams[world][name].standard_normal() for name in ("exposure", "white_balance")]
         self._stall[world] = 0
         return dict(drawn)
@@ -175,10 +175,10 @@ def _corner_distance(camera: Camera) -> np.ndarray:
     return (squared / squared.max()).astype(np.float32)
 
 
-def _lens_offsets(camera: Camera, fx: float, fy: float, k1: float) -> np.ndarray:
-    """(H, W, 2) float32: where each pixel of the distorted picture looks in the straight one, as an offset in pixels."""
+def _lens_offsets(camera: Camera, focal_px: np.ndarray, k1: float) -> np.ndarray:
+    """(H, W, 2) float32, pixels: where each pixel of the distorted picture looks in the straight one, from itself."""
     x, y = np.meshgrid(np.arange(camera.width) + 0.5 - camera.cx, np.arange(camera.height) + 0.5 - camera.cy)
-    bend = k1 * ((x / fx) ** 2 + (y / fy) ** 2)
+    bend = k1 * ((x / focal_px[0]) ** 2 + (y / focal_px[1]) ** 2)
     scale = np.ones_like(x)  # r_u / r_d, the root of scale + bend * scale^3 = 1
     for _ in range(8):
         slope = np.maximum(1 + 3 * bend * scale**2, 0.2)  # beyond the fold of a strong barrel there is nothing to see
@@ -189,7 +189,7 @@ def _lens_offsets(camera: Camera, fx: float, fy: float, k1: float) -> np.ndarray
 def _through_jpeg(rgb: np.ndarray, loss: int) -> np.ndarray:
     """Encode and decode one picture."""
     _, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 100 - loss])
-    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

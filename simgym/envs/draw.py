@@ -62,17 +62,17 @@ class Setting:
 
 
 def _no_lamps() -> np.ndarray:
-    return np.zeros((1, MAX_LAMPS, 3), np.float32)
+    return np.zeros((0, MAX_LAMPS, 3), np.float32)
 
 
 @dataclass
 class Look:
     """Appearance of all P parts, lights and camera. Colours are linear factors in 0..1.
 
-    A point of a face with outward normal N shows ``part_rgb * texture * light``, cut to 0..1, with ``light = ambient_rgb +
-    light_rgb * max(0, -N . light_dir)`` plus, for each of the L lamps, with D the vector from the point to ``lamp_pos``:
-    ``lamp_rgb * max(0, N . D / |D|) * LAMP_REACH_M**2 / (LAMP_REACH_M**2 + |D|**2)``. A lamp of colour 0 is none.
-    A renderer without lamps draws `without_lamps`.
+    A point of a face with outward normal N shows ``part_rgb * texture * light``, cut to 0..1, where ``light`` is
+    ``ambient_rgb + light_rgb * max(0, -N . light_dir)`` plus, for each of the L lamps, D being the vector from the point
+    to ``lamp_pos``, ``lamp_rgb * max(0, N . D / |D|) * LAMP_REACH_M**2 / (LAMP_REACH_M**2 + |D|**2)``. Lamps that shine
+    come first; one of colour 0 is none. A renderer without lamps draws `without_lamps`.
     """
 
     part_rgb: np.ndarray  # (n, P, 3) float32; multiplies the texture where there is one
@@ -84,8 +84,13 @@ class Look:
     camera_offset: np.ndarray  # (n, 3) float32 metres in the camera link's frame (x forward, y left, z up)
     camera_rpy_rad: np.ndarray  # (n, 3) float32 roll, pitch (down positive), yaw about the camera link's axes
     focal_scale: np.ndarray  # (n,) float32 multiplies fx and fy
-    lamp_pos: np.ndarray = field(default_factory=_no_lamps)  # (n, L, 3) float32 world, metres
+    lamp_pos: np.ndarray = field(default_factory=_no_lamps)  # (n, L, 3) float32 world, metres; given none: dark
     lamp_rgb: np.ndarray = field(default_factory=_no_lamps)  # (n, L, 3) float32
+
+    def __post_init__(self) -> None:
+        n = len(self.focal_scale)
+        if len(self.lamp_rgb) == 0 < n:
+            self.lamp_pos, self.lamp_rgb = (np.zeros((n, MAX_LAMPS, 3), np.float32) for _ in range(2))
 
     def without_lamps(self) -> Look:
         """The same with ambient light in place of the lamps, about as bright on the whole."""

@@ -16,6 +16,7 @@ from simgym.envs.robot import load_robot
 from simgym.envs.scene import Scene, Semantic, Shape
 from simgym.envs.simulation import SPLITS, draw_episode_seed
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig, ClutterRanges, LayoutConfig
+from simgym.envs.tasks.chair_nav.fittings import FITTINGS
 from simgym.envs.tasks.chair_nav.furniture import CHAIRS
 from simgym.envs.tasks.chair_nav.layout import MARGIN_M, MIN_START_M, Episode, LayoutError, LayoutSampler, build_bodies
 from simgym.envs.tasks.chair_nav.rooms import ROOMS, draw_room
@@ -345,7 +346,7 @@ def test_impossible_ranges_are_usage_errors(layout):
 
 
 MOVED: dict[str, Any] = {"room_side_m": (8.0, 9.0), "chairs": (3, 3), "obstacles": (8, 8)}
-MOVED_CLUTTER = {"furniture": (6, 6), "wall_items": (8, 8)}
+MOVED_CLUTTER = {"furniture": (6, 6), "wall_items": (8, 8)} | dict.fromkeys(FITTINGS, (3, 3))
 
 
 def test_every_range_is_moved_below():

@@ -37,7 +37,7 @@ def folder_bank(folder: str) -> tuple[np.ndarray, dict[str, tuple[int, ...]], di
     pictures = [picture for picture in map(_read, files) if picture is not None]
     if not pictures:
         raise UserError(
-            f"domain.textures={folder}: none of its {len(files)} files is a readable picture; put .jpg or .png files there"
+            f"domain.textures={folder}: none of its {len(files)} files is a readable picture; put .jpg or .png there"
         )
     skipped = len(files) - len(pictures)
     if skipped:
@@ -60,7 +60,5 @@ def _read(file: Path) -> np.ndarray | None:
         return None
     edge = min(picture.shape[:2])
     top, left = (picture.shape[0] - edge) // 2, (picture.shape[1] - edge) // 2
-    square = cv2.resize(
-        picture[top : top + edge, left : left + edge], (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA
-    )
+    square = cv2.resize(picture[top : top + edge, left : left + edge], (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(square, cv2.COLOR_BGR2RGB)

@@ -241,8 +241,10 @@ def panels(rng: np.random.Generator) -> np.ndarray:
     wood = rng.random() < 0.5
     base = veneer(rng) if wood else lacquer(rng) * 0.25 + 0.7
     if rng.random() < 0.6:
-        edge = np.minimum(np.abs(abs(_U - 0.5) - 0.14), np.minimum(abs(_V - 0.12), abs(_V - 0.88)) + (abs(_U - 0.5) > 0.14))
-        base = base * np.where((edge < 0.012) | (abs(_V - 0.55) < 0.012) & (abs(_U - 0.5) < 0.14), 0.55, 1.0)[..., None]
+        beside, above = abs(_U - 0.5) - 0.14, abs(_V - 0.5) - 0.38  # of the panels' outline, from its edges
+        outline = np.abs(np.maximum(beside, above)) < 0.012
+        rail = (abs(_V - 0.55) < 0.012) & (beside < 0)
+        base = base * np.where(outline | rail, 0.55, 1.0)[..., None]
     return base
 
 
@@ -290,7 +292,7 @@ SHOWN_WHOLE: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
 def texture_bank() -> tuple[np.ndarray, dict[str, tuple[int, ...]]]:
     """(T, S, S, 3) uint8, and the rows of each material; always the same, because draws index it."""
     rows: dict[str, tuple[int, ...]] = {}
-    bank = []
+    bank: list[np.ndarray] = []
     for number, (name, generate) in enumerate((SURFACES | SHOWN_WHOLE).items()):
         shift = SIDE_PX // 2 if name in SHOWN_WHOLE else 0
         rows[name] = tuple(range(len(bank), len(bank) + VARIANTS))

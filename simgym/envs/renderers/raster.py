@@ -1,7 +1,8 @@
 """The default renderer: our own z-buffer rasterizer, many worlds in parallel on CPU cores, no OpenGL, no display.
 
 It draws flat-shaded parts under one directional and one ambient light, with textures and lamps where a look asks for
-them; lamps cast shadows. Faces are one-sided: a closed shape hides its own back, and a plane that faces down (a ceiling) cannot be seen from above.
+them; lamps cast shadows. Faces are one-sided: a closed shape hides its own back, and a plane that faces down (a
+ceiling) cannot be seen from above.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from simgym.deploy.camera import Camera
 
 from ..draw import Layout, Look
 from ..scene import Part, Scene
-from . import Frames
+from . import Frames, raster_lamps
 from . import raster_kernels as kernels
-from . import raster_lamps
 from . import raster_place as place
 from .shapes import Shapes, pack, unit_shape
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -47,7 +48,9 @@ class Episode:
     field: np.ndarray  # (N, N) geodesic distance to success, metres
     shortest_m: float  # length of the shortest way from the start
     facts: dict[str, Any]  # for info["draw"]
-    kinds: dict[str, str] = field(default_factory=dict)  # body -> kind of furniture, of what stands in the room
+    kinds: dict[str, str] = dataclasses.field(
+        default_factory=dict
+    )  # body -> kind of furniture, of what stands in the room
 
 
 def build_bodies(config: LayoutConfig, clutter: ClutterRanges) -> tuple[Body, ...]:
@@ -342,8 +345,8 @@ def _chair(style: str) -> Kind:
 def chair_models(place: int) -> tuple[Kind, ...]:
     """The one to three chair models of a place: a style each, and measures that never change."""
     rng = np.random.default_rng([place, MODEL_STREAM])
-    return tuple(_model(_chair(_held_out_or_known(CHAIRS, split_of(place), rng)), int(rng.integers(2**31)))
-                 for _ in range(int(rng.integers(1, 4))))  # fmt: skip
+    kinds = [_chair(_held_out_or_known(CHAIRS, split_of(place), rng)) for _ in range(int(rng.integers(1, 4)))]
+    return tuple(_model(kind, int(rng.integers(2**31))) for kind in kinds)
 
 
 def _model(kind: Kind, seed: int) -> Kind:
