@@ -74,11 +74,19 @@ class PhotoRanges:
     )
     lamps: tuple[int, int] = span((1, 4), "point lamps under the ceiling, a place: =U", low=0, high=MAX_LAMPS)
     lamp: tuple[float, float] = span((0.6, 1.3), "intensity of each, a place: =U", low=0.0)
-    wear: tuple[float, float] = span((0.0, 0.25), "how unevenly surfaces have darkened, an episode: =U", high=1.0)
+    wear: tuple[float, float] = span(
+        (0.0, 0.25), "how unevenly surfaces have darkened, an episode: =U", low=0.0, high=1.0
+    )
     camera_height_m: tuple[float, float] = span((-0.03, 0.03), "of its mount, a place: +U", unit="m")
-    camera_pitch_deg: tuple[float, float] = span((-3.0, 3.0), "down positive, a place: +U", unit="deg", high=45.0)
-    camera_roll_deg: tuple[float, float] = span((-1.5, 1.5), "of its mount, a place: +U", unit="deg", high=45.0)
-    camera_yaw_deg: tuple[float, float] = span((-2.0, 2.0), "of its mount, a place: +U", unit="deg", high=45.0)
+    camera_pitch_deg: tuple[float, float] = span(
+        (-3.0, 3.0), "down positive, a place: +U", unit="deg", low=-45.0, high=45.0
+    )
+    camera_roll_deg: tuple[float, float] = span(
+        (-1.5, 1.5), "of its mount, a place: +U", unit="deg", low=-45.0, high=45.0
+    )
+    camera_yaw_deg: tuple[float, float] = span(
+        (-2.0, 2.0), "of its mount, a place: +U", unit="deg", low=-45.0, high=45.0
+    )
     focal_scale: tuple[float, float] = span((0.95, 1.05), "focal length, a place: *U", low=0.2)
 
 

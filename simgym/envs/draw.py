@@ -70,8 +70,8 @@ class Look:
     """Appearance of all P parts, lights and camera. Colours are linear factors in 0..1.
 
     A point of a face with outward normal N shows ``part_rgb * texture * light``, cut to 0..1, where ``light`` is
-    ``ambient_rgb + light_rgb * max(0, -N . light_dir)`` plus, for each of the L lamps, D being the way from the point to
-    ``lamp_pos``, ``lamp_rgb * max(0, N . D / |D|) * LAMP_REACH_M**2 / (LAMP_REACH_M**2 + |D|**2)``. Lamps that shine
+    ``ambient_rgb + light_rgb * max(0, -N . light_dir)`` plus, for each of the L lamps, with D the way from the point to
+    ``lamp_pos``, ``lamp_rgb * max(0, N . D / |D|) * R**2 / (R**2 + |D|**2)``, R being `LAMP_REACH_M`. Lamps that shine
     come first; one of colour 0 is none. A renderer without lamps draws `without_lamps`.
     """
 
