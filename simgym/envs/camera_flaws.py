@@ -6,10 +6,11 @@ proportional to light, (x, y) are coordinates on the plane at distance 1 and r²
 - *Lens*. A ray at r_u lands at r_d = r_u (1 + k1 r_u²), the first term of OpenCV's plumb_bob. Where a distorted picture
   sees past the renderer's edge, the edge goes on.
 - *Motion*. While the shutter is open and rows are read, the camera turns by a = yaw_rate * t about its vertical axis.
-  The picture at t is that of t = 0 under the homography of the turn: x' = (x cos a - sin a) / (x sin a + cos a),
-  y' = y / (x sin a + cos a). Row v is exposed around t = (v / H - 1/2) * readout_s, and blur is the mean over the
-  exposure time. Driving forward is left out: at 0.5 m/s and 30 ms what is 1 m away moves by less than half a pixel at
-  the edge of 80x60, where turning moves everything by three.
+  The picture at t is that of t = 0 under the homography of the turn: it shows at (x, y) what was at
+  x' = (x cos a - sin a) / (x sin a + cos a), y' = y / (x sin a + cos a). Row v is exposed around
+  t = (v / H - 1/2) * readout_s. Blur is a box along the row, as wide as things move there while the shutter is open,
+  fx (1 + x²) |yaw_rate| exposure_time_s. Driving forward is left out: at 0.5 m/s and 30 ms what is 1 m away moves by
+  half a pixel at the edge of 80x60, where turning moves everything by three.
 - *Blur of the lens*. Three taps (a, 1 - 2a, a) along each axis, whose variance 2a is the square of ``lens_blur_px``.
 - *Vignetting*. Times 1 - vignetting * r² / (r² of the farthest corner pixel).
 - *Exposure and white balance*. Times 2^e, red times 2^w and blue times 2^-w. Each is a draw plus a drift, an
@@ -39,7 +40,6 @@ from .config import FlawRanges
 
 DRIFT_S = 5.0
 STALL_STEPS = 3
-MAX_BLUR_SAMPLES = 8
 OF_THE_UNIT = ("lens_k1", "lens_blur_px", "vignetting", "read_noise", "shot_noise", "readout_s")
 DELIVERY = ("dropped", "stalled", "latency_steps")
 DRAW_STREAM, NOISE_STREAM = 4, 5  # of an episode's seed; 0..3 are layout, look, dynamics and measurement
@@ -72,6 +72,7 @@ class CameraFlaws:
         self._stall = np.zeros(n, int)  # steps that the camera still stalls
         self._noise = np.zeros((h, w, 3), np.float32)
         self._light = np.zeros((2, h, w, 3), np.float32)
+        self._sums = np.zeros((w + 1, 3))
         self._taken = np.zeros((ranges.latency_steps[1] + 1, n, h, w, 3), np.uint8)  # a ring of the last frames
         self._now = 0  # its row of the present frame
         self._shown = np.zeros((n, h, w, 3), np.uint8)
@@ -118,12 +119,13 @@ class CameraFlaws:
             return rgb
         if begun is not None:
             for world in begun.tolist():
-                self._taken[:, world] = self._shown[world] = self._picture(world, rgb[world], yaw_rate[world])
+                self._shoot(world, rgb[world], yaw_rate[world], self._shown[world])
+                self._taken[:, world] = self._shown[world]
             return self._shown
         self._now = (self._now + 1) % len(self._taken)
         for world in range(len(rgb)):
             self._wander(world)
-            self._taken[self._now, world] = self._picture(world, rgb[world], yaw_rate[world])
+            self._shoot(world, rgb[world], yaw_rate[world], self._taken[self._now, world])
             if not self._misses(world):
                 late = self._drawn[world]["latency_steps"]
                 self._shown[world] = self._taken[(self._now - late) % len(self._taken), world]
@@ -144,15 +146,17 @@ class CameraFlaws:
         self._stall[world] = STALL_STEPS if starts and not self._stall[world] else max(self._stall[world] - 1, 0)
         return lost or self._stall[world] > 0
 
-    def _picture(self, world: int, rgb: np.ndarray, yaw_rate: float) -> np.ndarray:
-        """The picture that a camera takes now, (H, W, 3) uint8."""
+    def _shoot(self, world: int, rgb: np.ndarray, yaw_rate: float, picture: np.ndarray) -> None:
+        """Write what a camera takes of ``rgb`` now into ``picture``, both (H, W, 3) uint8."""
         if not self._exposes:
-            return rgb
+            picture[:] = rgb
+            return
         drawn, camera, light = self._drawn[world], self._camera, self._light
         focal, turn = self._focal_px[world], float(yaw_rate)
-        sharp = not turn * (drawn["exposure_time_s"] + drawn["readout_s"])
-        _look(rgb, self._lens[world], focal, (camera.cx, camera.cy), 0.0 if sharp else turn, drawn["exposure_time_s"],
-              drawn["readout_s"], light[0])  # fmt: skip
+        centre = camera.cx, camera.cy
+        _look(rgb, self._lens[world], focal, centre, turn * drawn["readout_s"], light[0])
+        if turn * drawn["exposure_time_s"] != 0:
+            _smear(light[0], focal[0], centre[0], abs(turn) * drawn["exposure_time_s"], self._sums)
         if drawn["lens_blur_px"]:
             _blur(light[0], drawn["lens_blur_px"] ** 2 / 2, light[1])
         if drawn["read_noise"] or drawn["shot_noise"]:
@@ -162,10 +166,10 @@ class CameraFlaws:
             for i, name in enumerate(("exposure", "white_balance"))
         )
         gains = 2.0 ** np.array([exposure + balance, exposure, exposure - balance])
-        picture = np.empty_like(rgb)
         _expose(light[0], self._fade, drawn["vignetting"], gains, self._noise, drawn["read_noise"], drawn["shot_noise"],
                 picture)  # fmt: skip
-        return _through_jpeg(picture, drawn["jpeg_loss"]) if drawn["jpeg_loss"] else picture
+        if drawn["jpeg_loss"]:
+            picture[:] = _through_jpeg(picture, drawn["jpeg_loss"])
 
 
 def _corner_distance(camera: Camera) -> np.ndarray:
@@ -198,40 +202,60 @@ def _look(
     lens: np.ndarray,  # (H, W, 2) float32
     focal: np.ndarray,  # (2,) fx, fy
     centre: tuple[float, float],  # cx, cy
-    yaw_rate: float,
-    exposure_s: float,
-    readout_s: float,
+    turn: float,  # radians from the first row to the last, to the left
     out: np.ndarray,  # (H, W, 3) float32, written
 ) -> None:
-    """Sample the picture through the lens, and through the camera's turn while it was taken."""
+    """Sample the picture through the lens, each row at its own time; what lies outside is as the edge."""
     height, width = rgb.shape[:2]
-    samples = 1
-    if yaw_rate != 0:
-        samples = min(1 + int(math.ceil(abs(yaw_rate) * exposure_s * focal[0])), MAX_BLUR_SAMPLES)
     for v in range(height):
-        middle_s = ((v + 0.5) / height - 0.5) * readout_s
-        for k in range(samples):
-            angle = yaw_rate * (middle_s + ((k + 0.5) / samples - 0.5) * exposure_s)
-            cosine, sine = math.cos(angle), math.sin(angle)
-            for u in range(width):
-                column, row = np.float64(u) + lens[v, u, 0], np.float64(v) + lens[v, u, 1]
-                if angle != 0:
-                    x, y = (column + 0.5 - centre[0]) / focal[0], (row + 0.5 - centre[1]) / focal[1]
-                    z = x * sine + cosine
-                    column = centre[0] - 0.5 + focal[0] * (x * cosine - sine) / z
-                    row = centre[1] - 0.5 + focal[1] * y / z
-                column, row = min(max(column, 0.0), width - 1.0), min(max(row, 0.0), height - 1.0)
-                left, top = min(int(column), width - 2), min(int(row), height - 2)
-                right, low = np.float32(column - left), np.float32(row - top)
-                for c in range(3):
-                    above = rgb[top, left, c] * (1 - right) + rgb[top, left + 1, c] * right
-                    below = rgb[top + 1, left, c] * (1 - right) + rgb[top + 1, left + 1, c] * right
-                    value = above * (1 - low) + below * low
-                    out[v, u, c] = value if k == 0 else out[v, u, c] + value
-        if samples > 1:
-            for u in range(width):
-                for c in range(3):
-                    out[v, u, c] /= samples
+        angle = turn * ((v + 0.5) / height - 0.5)
+        cosine, sine = math.cos(angle), math.sin(angle)
+        for u in range(width):
+            column, row = np.float64(u) + lens[v, u, 0], np.float64(v) + lens[v, u, 1]
+            if angle != 0:
+                x, y = (column + 0.5 - centre[0]) / focal[0], (row + 0.5 - centre[1]) / focal[1]
+                z = x * sine + cosine
+                column = centre[0] - 0.5 + focal[0] * (x * cosine - sine) / z
+                row = centre[1] - 0.5 + focal[1] * y / z
+            column, row = min(max(column, 0.0), width - 1.0), min(max(row, 0.0), height - 1.0)
+            left, top = min(int(column), width - 2), min(int(row), height - 2)
+            right, low = np.float32(column - left), np.float32(row - top)
+            for c in range(3):
+                above = rgb[top, left, c] * (1 - right) + rgb[top, left + 1, c] * right
+                below = rgb[top + 1, left, c] * (1 - right) + rgb[top + 1, left + 1, c] * right
+                out[v, u, c] = above * (1 - low) + below * low
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _smear(light: np.ndarray, focal: float, centre: float, turn: float, sums: np.ndarray) -> None:
+    """Blur the rows of (H, W, 3) in place by the turn in radians, with running sums (W + 1, 3) as working memory."""
+    height, width = light.shape[:2]
+    for v in range(height):
+        for u in range(width):
+            for c in range(3):
+                sums[u + 1, c] = sums[u, c] + light[v, u, c]
+        edges = light[v, 0].copy(), light[v, width - 1].copy()
+        for u in range(width):
+            x = (u + 0.5 - centre) / focal
+            reach = 0.5 * focal * (1 + x * x) * turn
+            if reach <= 0.5:
+                continue  # moves less than a pixel
+            low, high = u + 0.5 - reach, u + 0.5 + reach
+            for c in range(3):
+                total = _sum_to(sums, high, c, edges) - _sum_to(sums, low, c, edges)
+                light[v, u, c] = total / (2 * reach)
+
+
+@numba.njit(error_model="numpy")
+def _sum_to(sums, at, c, edges):
+    """The light of a row left of ``at``, where each pixel is even and the edges go on."""
+    width = len(sums) - 1
+    if at <= 0:
+        return at * edges[0][c]
+    if at >= width:
+        return sums[width, c] + (at - width) * edges[1][c]
+    whole = int(at)
+    return sums[whole, c] + (at - whole) * (sums[whole + 1, c] - sums[whole, c])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -187,7 +187,7 @@ STANDIN = DomainConfig(
     randomization=RandomizationConfig(
         enabled=True,
         clutter=ClutterRanges(
-            furniture=(0, 6), doors=(0, 2), windows=(0, 3), pictures=(0, 5), rugs=(0, 2), cables=(0, 2)
+            furniture=(1, 8), doors=(0, 2), windows=(0, 3), pictures=(1, 6), rugs=(0, 2), cables=(0, 2)
         ),
         dynamics=DynamicsRanges(
             mass_scale=(0.95, 1.1),

@@ -114,7 +114,7 @@ def stone(rng: np.random.Generator) -> np.ndarray:
 
 def plaster(rng: np.random.Generator) -> np.ndarray:
     """Painted walls: nearly flat, most of them pale."""
-    strong = rng.random() < 0.3
+    strong = rng.random() < 0.25
     hue = rng.choice((0.0, 0.08, 0.12, 0.3, 0.55)) + rng.uniform(-0.03, 0.03)
     saturation, value = rng.uniform((0.3, 0.45) if strong else (0, 0.75), (0.6, 0.9) if strong else (0.2, 1.0))
     colour = _hsv(hue % 1, saturation, value)

@@ -22,7 +22,8 @@ from .materials import texture_bank
 LOOK_STREAM = 1  # of a place's number
 SLENDER_M = 0.035  # half extents of legs, slats, bars: what a frame is made of
 AMBIENT, LAMP_DROP_M = 0.5, 0.3
-MIDDLE_ALBEDO = 0.72  # rooms are lit, and cameras set, for surfaces as bright as this
+ROBOT_GREY = 0.25
+MIDDLE_ALBEDO = 0.66  # rooms are lit, and cameras set, for surfaces as bright as this
 
 # What a surface may be of, the likelier the more often it is named; edge of a repeat in metres.
 SIZE_M = {
@@ -99,8 +100,7 @@ class PhotoLook:
             raise ValueError("the photo look paints one room of a place: give its setting")
         place = self.place(setting.place)
         look = Look(**{name: value.copy() for name, value in vars(self._nominal).items()})
-        self._paint(rng, look, setting, place)
-        drawn = self._light(rng, look, setting, place)
+        drawn = self._paint(rng, look, setting, place) | self._light(rng, look, setting, place)
         _mount(look, place.camera)
         return look, {"place": setting.place} | drawn | place.camera | self._folder_facts
 
@@ -135,7 +135,8 @@ class PhotoLook:
 
     # --- episodes ---
 
-    def _paint(self, rng: np.random.Generator, look: Look, setting: Setting, place: Place) -> None:
+    def _paint(self, rng: np.random.Generator, look: Look, setting: Setting, place: Place) -> dict[str, Any]:
+        """Give every part the finish that the place has for what it belongs to."""
         size = setting.layout.part_size[0]
         thickness = np.where(self._round, 0.7 * size[:, 0], np.sort(size, axis=1)[:, 1])
         slender = ~self._crown & (thickness < SLENDER_M)
@@ -158,10 +159,10 @@ class PhotoLook:
                 rows = np.arange(parts.start, parts.stop)
                 _finish(look, rows[slender[parts]], place.materials["legs"])
                 _finish(look, rows[self._crown[parts]], place.materials["crown"])
-        look.part_rgb[0, self._robot] *= 0.3
+        look.part_rgb[0, self._robot] = ROBOT_GREY
         wear = rng.uniform(*self._ranges.wear)
         look.part_rgb[0] *= 1 - wear * rng.random((look.part_rgb.shape[1], 1))
-        self._wear = float(wear)
+        return {"wear": wear}
 
     def _hang(
         self, rng: np.random.Generator, look: Look, part: int, size: np.ndarray, place: int, kinds: tuple[str, ...]
@@ -189,7 +190,7 @@ class PhotoLook:
         look.lamp_pos[0, :count, :2] = place.lamp_spots * half_room
         look.lamp_pos[0, :count, 2] = height - LAMP_DROP_M
         look.lamp_rgb[0, :count] = level * place.lamp * tint
-        return {"light": level, "daylight": daylight, "temperature_k": kelvin, "wear": self._wear}
+        return {"light": level, "daylight": daylight, "temperature_k": kelvin}
 
 
 def _finish(look: Look, parts: slice | int | np.ndarray, material: Material) -> None:
