@@ -15,7 +15,7 @@ from .scene import Scene
 
 MAX_LAMPS = 4
 LAMP_REACH_M = 2.0
-LAMP_SHARE = 0.2  # of a lamp's intensity, what it brings to the middle of a surface of a room
+LAMP_SHARE = 0.14  # of a lamp's intensity, what it brings on average to what a camera sees of a room
 PARKED_Z_M = -50.0  # unused slots wait here, out of the world and hidden
 
 
@@ -72,7 +72,8 @@ class Look:
     A point of a face with outward normal N shows ``part_rgb * texture * light``, cut to 0..1, where ``light`` is
     ``ambient_rgb + light_rgb * max(0, -N . light_dir)`` plus, for each of the L lamps, with D the way from the point to
     ``lamp_pos``, ``lamp_rgb * max(0, N . D / |D|) * R**2 / (R**2 + |D|**2)``, R being `LAMP_REACH_M`. Lamps that shine
-    come first; one of colour 0 is none. A renderer without lamps draws `without_lamps`.
+    come first; one of colour 0 is none. Light above 1 overexposes; only where no lamp shines may it be cut to 1. A
+    renderer without lamps draws `without_lamps`.
     """
 
     part_rgb: np.ndarray  # (n, P, 3) float32; multiplies the texture where there is one

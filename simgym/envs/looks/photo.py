@@ -17,7 +17,7 @@ from ..draw import Look, Setting
 from ..scene import Scene, Semantic, Shape
 from .canonical import canonical_look
 from .folder import folder_bank
-from .materials import texture_bank
+from .materials import SHOWN_WHOLE, texture_bank
 
 LOOK_STREAM = 1  # of a place's number
 SLENDER_M = 0.035  # half extents of legs, slats, bars: what a frame is made of
@@ -25,13 +25,14 @@ AMBIENT, LAMP_DROP_M = 0.5, 0.3
 ROBOT_GREY = 0.25
 MIDDLE_ALBEDO = 0.66  # rooms are lit, and cameras set, for surfaces as bright as this
 
-# What a surface may be of, the likelier the more often it is named; edge of a repeat in metres.
+# Edge of a repeat in metres; what is shown whole takes the size of what it is shown on.
 SIZE_M = {
     "planks": (1.0, 1.6), "parquet": (0.7, 1.2), "veneer": (0.6, 1.2), "carpet": (0.8, 1.6), "tiles": (0.6, 1.4),
     "stone": (1.2, 2.0), "plaster": (2.0, 3.0), "wallpaper": (0.9, 1.8), "brick": (0.6, 0.9), "panelling": (0.7, 1.2),
     "fabric": (0.3, 0.7), "leather": (0.4, 0.8), "lacquer": (0.8, 1.5), "cardboard": (0.4, 0.6), "leaves": (0.3, 0.5),
-    "ceiling": (1.0, 1.4), "books": (0.8, 1.2),
+    "ceiling": (1.0, 1.4), **dict.fromkeys(SHOWN_WHOLE, (1.0, 1.0)), "books": (0.8, 1.2),
 }  # fmt: skip
+# What a surface may be of, the likelier the more often it is named.
 SEAT = ("fabric", "fabric", "leather", "veneer", "lacquer")
 BOARD = ("veneer", "veneer", "lacquer")
 MADE_OF: dict[str, tuple[str, ...]] = {
@@ -42,10 +43,11 @@ MADE_OF: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("four_legged", "swivel", "armchair", "cantilever", "tub", "chair"), SEAT),
     "table": BOARD, "cabinet": BOARD, "shelf": BOARD, "front": ("veneer", "lacquer", "books"), "box": ("cardboard",),
     "bin": ("lacquer",), "plant": ("lacquer", "stone", "veneer"), "crown": ("leaves",), "sofa": ("fabric", "leather"),
-    "floor_lamp": ("fabric",), "frame": BOARD, "legs": ("veneer", "lacquer", "lacquer"), "cables": ("lacquer",),
+    "floor_lamp": ("fabric",), "frame": BOARD, "leaf": ("panels",), "legs": ("veneer", "lacquer", "lacquer"),
+    "cables": ("lacquer",),
 }  # fmt: skip
 THINGS = ("fabric", "lacquer", "cardboard", "leather", "books")  # what small things are of
-PANELS = {"doors": ("panels",), "windows": ("view",), "pictures": ("landscape", "poster"), "rugs": ("ornament",)}
+PANELS = {"windows": ("view",), "pictures": ("landscape", "poster"), "rugs": ("ornament",)}
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Material:
 class Place:
     """What stays the same in one building."""
 
+    number: int
     materials: dict[str, Material]  # by the keys of `MADE_OF`
     accent_wall: int  # part of the walls' body in the accent's material; -1: none
     lamp_spots: np.ndarray  # (K, 2) where lamps hang, -1..1 across the room
@@ -115,7 +118,7 @@ class PhotoLook:
         lamps = int(rng.integers(ranges.lamps[0], ranges.lamps[1] + 1))
         spots, lamp = rng.uniform(-0.75, 0.75, (lamps, 2)), float(rng.uniform(*ranges.lamp))
         albedo = float(np.mean([self._brightness(materials[name]) for name in ("floor", "walls")]))
-        return Place(materials, accent_wall, spots, lamp, albedo, camera)
+        return Place(number, materials, accent_wall, spots, lamp, albedo, camera)
 
     def _brightness(self, material: Material) -> float:
         """The mean over texture and channels, at least 0.1."""
@@ -145,12 +148,14 @@ class PhotoLook:
             kind = setting.kinds.get(body, name)
             if kind == "small_things":
                 for p in range(parts.start, parts.stop):
-                    _finish(look, p, self._material(rng, setting.place or 0, THINGS))
+                    _finish(look, p, self._material(rng, place.number, THINGS))
                 continue
             material = place.materials.get(kind, place.materials["frame"])
             _finish(look, parts, material)
-            if name in PANELS:
-                self._hang(rng, look, parts.start, size, setting.place or 0, PANELS[name])
+            if name == "doors":
+                _hang(look, parts.start, place.materials["leaf"].texture, size)
+            elif name in PANELS:
+                _hang(look, parts.start, self._material(rng, place.number, PANELS[name]).texture, size)
             elif name == "walls" and place.accent_wall >= 0:
                 _finish(look, parts.start + place.accent_wall, place.materials["accent"])
             elif kind == "cabinet":
@@ -163,15 +168,6 @@ class PhotoLook:
         wear = rng.uniform(*self._ranges.wear)
         look.part_rgb[0] *= 1 - wear * rng.random((look.part_rgb.shape[1], 1))
         return {"wear": wear}
-
-    def _hang(
-        self, rng: np.random.Generator, look: Look, part: int, size: np.ndarray, place: int, kinds: tuple[str, ...]
-    ) -> None:
-        """Give a panel one whole picture of a kind, cut to its middle where the panel is no square."""
-        rows = self._half(kinds[rng.integers(len(kinds))], place)
-        look.part_texture[0, part] = rows[rng.integers(len(rows))]
-        look.part_rgb[0, part] = 1
-        look.texture_size_m[0, part] = 2 * size[part].max()
 
     def _light(self, rng: np.random.Generator, look: Look, setting: Setting, place: Place) -> dict[str, Any]:
         """Daylight from one side, lamps below the ceiling, and what the walls throw back."""
@@ -197,6 +193,12 @@ def _finish(look: Look, parts: slice | int | np.ndarray, material: Material) -> 
     look.part_texture[0, parts] = material.texture
     look.part_rgb[0, parts] = material.rgb
     look.texture_size_m[0, parts] = material.size_m
+
+
+def _hang(look: Look, part: int, texture: int, size: np.ndarray) -> None:
+    """Show a picture whole and once on a part, cut to its middle where the part is no square."""
+    look.part_texture[0, part], look.part_rgb[0, part] = texture, 1
+    look.texture_size_m[0, part] = 2 * size[part].max()
 
 
 def _mount(look: Look, camera: dict[str, float]) -> None:
