@@ -41,6 +41,7 @@ from .config import FlawRanges
 DRIFT_S = 5.0
 STALL_STEPS = 3
 OF_THE_UNIT = ("lens_k1", "lens_blur_px", "vignetting", "read_noise", "shot_noise", "readout_s")
+WHOLE = ("jpeg_loss", "latency_steps")  # numbers
 DELIVERY = ("dropped", "stalled", "latency_steps")
 DRAW_STREAM, NOISE_STREAM = 4, 5  # of an episode's seed; 0..3 are layout, look, dynamics and measurement
 STREAMS = ("noise", "exposure", "white_balance", "dropped", "stalled")  # within NOISE_STREAM
@@ -92,8 +93,7 @@ class CameraFlaws:
         for i, name in enumerate(NAMES):
             seed = unit_seed if name in OF_THE_UNIT else episode_seed
             rng, (low, high) = np.random.default_rng([seed, DRAW_STREAM, i]), getattr(self._ranges, name)
-            whole = isinstance(low, int)
-            drawn[name] = int(rng.integers(low, high + 1)) if whole else float(rng.uniform(low, high))
+            drawn[name] = int(rng.integers(low, high + 1)) if name in WHOLE else float(rng.uniform(low, high))
         self._drawn[world] = drawn
         self._streams[world] = {
             name: np.random.default_rng([episode_seed, NOISE_STREAM, i]) for i, name in enumerate(STREAMS)

@@ -279,6 +279,11 @@ def test_draws_lie_in_their_ranges_and_reach_both_ends():
         assert isinstance(drawn[0][name], int if name in ("jpeg_loss", "latency_steps") else float)
 
 
+def test_ends_of_ranges_may_be_whole_numbers():
+    drawn = CameraFlaws(FlawRanges(vignetting=(0, 1)), CAMERA, 1, DT_S).apply(0, 3, 3)
+    assert 0 < drawn["vignetting"] < 1
+
+
 def test_the_camera_unit_is_drawn_from_its_own_seed():
     stage = CameraFlaws(STANDIN, CAMERA, 1, DT_S)
     one, other, elsewhere = stage.apply(0, 1, 7), stage.apply(0, 2, 7), stage.apply(0, 1, 8)
