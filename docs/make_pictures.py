@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
-from simgym.envs.config import DOMAINS
+import cv2
+import numpy as np
+
+from simgym.envs.config import DOMAINS, DomainConfig
 from simgym.envs.simulation import Simulation
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 from simgym.policies.actors import make_actor
 from simgym.policies.evaluation import episode_seeds, evaluate
+from simgym.policies.pictures import enlarge
 from simgym.policies.video import write_video
 
 FOLDER = Path(__file__).parent
 EPISODES, SEED = 3, 1  # of the test split
+ROOMS, STEPS = 5, 12  # of the picture of domains: rooms a row, and steps of the expert into an episode
+STANDIN = DOMAINS["standin"]
+ROWS = (DOMAINS["sim"], STANDIN, replace(STANDIN, place=5), replace(STANDIN, place=None))
 
 
 def draw_behaviour(policy: str) -> Path:
@@ -27,5 +35,19 @@ def draw_behaviour(policy: str) -> Path:
     return path
 
 
+def draw_domains(rows: tuple[DomainConfig, ...] = ROWS) -> Path:
+    """What a robot sees: `sim`, then the stand-in's place 0, another place, and another place for every room."""
+    path, pictures = FOLDER / "domains.jpg", []
+    for domain in rows:
+        with closing(Simulation(ChairNavConfig(), domain, ROOMS, "test")) as simulation:
+            simulation.reset(np.arange(ROOMS), np.array(episode_seeds(SEED, ROOMS, "test")))
+            for _ in range(STEPS):
+                simulation.step(simulation.expert_action())
+            pictures.append(np.hstack([enlarge(image, 3) for image in simulation.observe().image]))
+    cv2.imwrite(str(path), cv2.cvtColor(np.vstack(pictures), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return path
+
+
 if __name__ == "__main__":
+    print(f"wrote {draw_domains()}")
     print(f"wrote {draw_behaviour(sys.argv[1] if len(sys.argv) > 1 else 'pretrained')}")

@@ -30,6 +30,7 @@ from .schema import GROUPS
 Config = TypeVar("Config")
 
 TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+TYPE_NAMES |= {kind | None: f"{name} or null" for kind, name in TYPE_NAMES.items()}  # type: ignore[misc]
 PRIMARY = "simgym"  # the name under which Hydra's store holds the schema that is being composed
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from simgym.config.option import check, option, span
 from simgym.errors import UsageError
 
+from .draw import MAX_LAMPS
+from .places import MAX_PLACE
 from .tasks.chair_nav.config import ClutterRanges
 
 MAX_DELAY_STEPS = 5
@@ -53,7 +55,7 @@ class DynamicsRanges:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomizationConfig:
-    """What a draw may change. `enabled=false` is bit for bit the nominal world."""
+    """What a draw may change. `enabled=false` is bit for bit the nominal world, seen in the domain's look."""
 
     enabled: bool = option(False, "one switch for all of it")
     look: LookRanges = option(LookRanges, "appearance and camera, for look=randomized")
@@ -62,16 +64,142 @@ class RandomizationConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PhotoRanges:
+    """Ranges of the photo look, each (lowest, highest); drawn for a place, or for an episode in it."""
+
+    light: tuple[float, float] = span((0.75, 1.2), "how much light there is, an episode: *U", low=0.0)
+    daylight: tuple[float, float] = span((0.0, 0.9), "directional intensity, an episode: =U", low=0.0)
+    temperature_k: tuple[float, float] = span(
+        (2900.0, 7500.0), "colour of the light, an episode: =U", unit="K", low=1500.0, high=15000.0
+    )
+    lamps: tuple[int, int] = span((1, 4), "point lamps under the ceiling, a place: =U", low=0, high=MAX_LAMPS)
+    lamp: tuple[float, float] = span((0.6, 1.3), "intensity of each, a place: =U", low=0.0)
+    wear: tuple[float, float] = span(
+        (0.0, 0.25), "how unevenly surfaces have darkened, an episode: =U", low=0.0, high=1.0
+    )
+    camera_height_m: tuple[float, float] = span((-0.03, 0.03), "of its mount, a place: +U", unit="m")
+    camera_pitch_deg: tuple[float, float] = span(
+        (-3.0, 3.0), "down positive, a place: +U", unit="deg", low=-45.0, high=45.0
+    )
+    camera_roll_deg: tuple[float, float] = span(
+        (-1.5, 1.5), "of its mount, a place: +U", unit="deg", low=-45.0, high=45.0
+    )
+    camera_yaw_deg: tuple[float, float] = span(
+        (-2.0, 2.0), "of its mount, a place: +U", unit="deg", low=-45.0, high=45.0
+    )
+    focal_scale: tuple[float, float] = span((0.95, 1.05), "focal length, a place: *U", low=0.2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlawRanges:
+    """Ranges of the camera's flaws, each (lowest, highest), all off; see `simgym.envs.camera_flaws`.
+
+    Those of the camera unit are drawn for a place (`look=photo`), all others, and in other looks all, for an episode.
+    """
+
+    lens_k1: tuple[float, float] = span(
+        (0.0, 0.0), "radial distortion that calibration left, k1 of plumb_bob; of the unit: =U", low=-0.2, high=0.2
+    )
+    lens_blur_px: tuple[float, float] = span(
+        (0.0, 0.0), "standard deviation of the lens's blur; of the unit: =U", unit="px", low=0.0, high=0.8
+    )
+    vignetting: tuple[float, float] = span(
+        (0.0, 0.0), "share of the light that is lost in the corners; of the unit: =U", low=0.0, high=1.0
+    )
+    exposure_ev: tuple[float, float] = span((0.0, 0.0), "stops of brightness: +U", unit="EV", low=-4.0, high=4.0)
+    exposure_drift_ev: tuple[float, float] = span(
+        (0.0, 0.0), "standard deviation of its drift in time: =U", unit="EV", low=0.0, high=2.0
+    )
+    white_balance_ev: tuple[float, float] = span(
+        (0.0, 0.0), "stops of red up and of blue down: +U", unit="EV", low=-2.0, high=2.0
+    )
+    white_balance_drift_ev: tuple[float, float] = span(
+        (0.0, 0.0), "standard deviation of its drift in time: =U", unit="EV", low=0.0, high=1.0
+    )
+    read_noise: tuple[float, float] = span(
+        (0.0, 0.0), "standard deviation in the dark, grey levels of 255; of the unit: =U", low=0.0, high=64.0
+    )
+    shot_noise: tuple[float, float] = span(
+        (0.0, 0.0), "what light adds to it, at white, grey levels of 255; of the unit: =U", low=0.0, high=64.0
+    )
+    exposure_time_s: tuple[float, float] = span(
+        (0.0, 0.0), "open shutter, so motion blur: =U", unit="s", low=0.0, high=0.1
+    )
+    readout_s: tuple[float, float] = span(
+        (0.0, 0.0), "from the first row to the last, so rolling shutter; of the unit: =U", unit="s", low=0.0, high=0.1
+    )
+    jpeg_loss: tuple[int, int] = span((0, 0), "100 minus the quality of JPEG; 0 is no JPEG: =U", low=0, high=99)
+    dropped: tuple[float, float] = span(
+        (0.0, 0.0), "share of the frames that get lost: =U; the last one shows again", low=0.0, high=1.0
+    )
+    stalled: tuple[float, float] = span(
+        (0.0, 0.0), "chance that the camera repeats its frame for 3 steps: =U", low=0.0, high=1.0
+    )
+    latency_steps: tuple[int, int] = span((0, 0), "age of a frame in whole control steps: =U", low=0, high=5)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DomainConfig:
-    """Engine, renderer, look and randomization."""
+    """Engine, renderer, look, camera flaws and randomization."""
 
     name: str = option("sim", "the domain")
-    engine: str = option("mujoco", "the physics", choices=("mujoco",))
-    renderer: str = option("raster", "what draws the pixels", choices=("raster",))
-    look: str = option("canonical", "how the world appears", choices=("canonical", "randomized"))
+    engine: str = option("mujoco", "the physics", choices=("mujoco", "bullet"))
+    renderer: str = option("raster", "what draws the pixels", choices=("raster", "bullet"))
+    look: str = option("canonical", "how the world appears", choices=("canonical", "randomized", "photo"))
+    place: int | None = option(
+        0, "the building of look=photo; null is another one for every episode", low=0, high=MAX_PLACE
+    )
+    textures: str | None = option(None, "folder of pictures for look=photo; else its own are generated")
+    photo: PhotoRanges = option(PhotoRanges, "places and what varies in them, for look=photo")
+    flaws: FlawRanges = option(FlawRanges, "what the camera does to the picture")
     randomization: RandomizationConfig = option(RandomizationConfig, "what a draw may change")
 
+    @property
+    def shown_look(self) -> str:
+        """The look that is drawn: a randomized one needs randomization, or the world is the nominal one."""
+        idle = self.look == "randomized" and not self.randomization.enabled
+        return "canonical" if idle else self.look
 
+
+STANDIN = DomainConfig(
+    name="standin",
+    engine="bullet",
+    renderer="bullet",
+    look="photo",
+    flaws=FlawRanges(
+        lens_k1=(-0.04, 0.04),
+        lens_blur_px=(0.3, 0.6),
+        vignetting=(0.1, 0.35),
+        exposure_ev=(-0.4, 0.4),
+        exposure_drift_ev=(0.05, 0.2),
+        white_balance_ev=(-0.15, 0.15),
+        white_balance_drift_ev=(0.0, 0.06),
+        read_noise=(1.0, 3.0),
+        shot_noise=(2.0, 6.0),
+        exposure_time_s=(0.005, 0.03),
+        readout_s=(0.01, 0.03),
+        jpeg_loss=(10, 40),
+        dropped=(0.0, 0.03),
+        stalled=(0.0, 0.01),
+        latency_steps=(0, 1),
+    ),
+    # A real robot differs from its model, but the same way every day: narrower than what training draws.
+    randomization=RandomizationConfig(
+        enabled=True,
+        clutter=ClutterRanges(
+            furniture=(1, 8), doors=(0, 2), windows=(0, 3), pictures=(1, 6), rugs=(0, 2), cables=(0, 2)
+        ),
+        dynamics=DynamicsRanges(
+            mass_scale=(0.95, 1.1),
+            wheel_friction_scale=(0.8, 1.1),
+            actuator_gain_scale=(0.9, 1.1),
+            actuator_lag_s=(0.02, 0.06),
+            action_delay_steps=(0, 0),
+            velocity_noise_m_s=(0.005, 0.015),
+            velocity_noise_rad_s=(0.01, 0.04),
+        ),
+    ),
+)
 DOMAINS = {
     "sim": DomainConfig(),
     "randomized": DomainConfig(
@@ -79,6 +207,7 @@ DOMAINS = {
         look="randomized",
         randomization=RandomizationConfig(enabled=True, clutter=ClutterRanges(furniture=(0, 6), wall_items=(0, 8))),
     ),
+    "standin": STANDIN,
 }
 
 
@@ -89,14 +218,34 @@ def check_domain(domain: DomainConfig) -> None:
     """
     check(domain, "domain.")
     for key, value in _changed(domain, DOMAINS.get(domain.name, DOMAINS["sim"])):
-        is_range = key.startswith("domain.randomization.") and key != "domain.randomization.enabled"
-        if not domain.randomization.enabled and (is_range or (key, value) == ("domain.look", "randomized")):
-            raise UsageError(
-                f"{key}={value} does nothing while randomization is off: "
-                "add domain.randomization.enabled=true, or take domain=randomized"
-            )
-        if domain.look == "canonical" and key.startswith("domain.randomization.look."):
-            raise UsageError(f"{key}={value} does nothing in domain.look=canonical: add domain.look=randomized")
+        for starts, works, why, mend in _needs(domain):
+            if not works and f"{key}={value}".startswith(starts):
+                raise UsageError(f"{key}={value} does nothing {why}: {mend}")
+
+
+def _needs(domain: DomainConfig) -> list[tuple[tuple[str, ...], bool, str, str]]:
+    """What keys need to do anything: how they begin, whether they do, why not, and how to mend it."""
+    ranges = tuple(f"domain.randomization.{name}." for name in ("look", "clutter", "dynamics"))
+    return [
+        (
+            (*ranges, "domain.look=randomized"),
+            domain.randomization.enabled,
+            "while randomization is off",
+            "add domain.randomization.enabled=true, or take domain=randomized",
+        ),
+        (
+            ("domain.randomization.look.",),
+            domain.look == "randomized",
+            f"in domain.look={domain.look}",
+            "add domain.look=randomized",
+        ),
+        (
+            ("domain.place=", "domain.textures=", "domain.photo."),
+            domain.look == "photo",
+            f"in domain.look={domain.look}",
+            "add domain.look=photo, or take domain=standin",
+        ),
+    ]
 
 
 def _changed(config: Any, usual: Any, prefix: str = "domain.") -> Iterator[tuple[str, Any]]:

@@ -7,12 +7,15 @@ B bodies and P parts are counted as in `Scene`; fixed bodies and parts first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from .scene import Scene
 
+MAX_LAMPS = 4
+LAMP_REACH_M = 2.0
+LAMP_SHARE = 0.14  # of a lamp's intensity, what it brings on average to what a camera sees of a room
 PARKED_Z_M = -50.0  # unused slots wait here, out of the world and hidden
 
 
@@ -50,8 +53,28 @@ class Layout:
 
 
 @dataclass
+class Setting:
+    """What a look may know of the one room that it paints."""
+
+    layout: Layout  # one row
+    kinds: dict[str, str]  # body -> kind of furniture, of what stands in the room
+    place: int | None  # its number, in domains with places
+
+
+def _no_lamps() -> np.ndarray:
+    return np.zeros((0, MAX_LAMPS, 3), np.float32)
+
+
+@dataclass
 class Look:
-    """Appearance of all P parts, lights and camera. Colours are linear factors in 0..1."""
+    """Appearance of all P parts, lights and camera. Colours are linear factors in 0..1.
+
+    A point of a face with outward normal N shows ``part_rgb * texture * light``, cut to 0..1, where ``light`` is
+    ``ambient_rgb + light_rgb * max(0, -N . light_dir)`` plus, for each of the L lamps, with D the way from the point to
+    ``lamp_pos``, ``lamp_rgb * max(0, N . D / |D|) * R**2 / (R**2 + |D|**2)``, R being `LAMP_REACH_M`. Lamps that shine
+    come first; one of colour 0 is none. Light above 1 overexposes; only where no lamp shines may it be cut to 1. A
+    renderer without lamps draws `without_lamps`.
+    """
 
     part_rgb: np.ndarray  # (n, P, 3) float32; multiplies the texture where there is one
     part_texture: np.ndarray  # (n, P) int32 index into the renderer's texture bank; -1: plain colour
@@ -62,6 +85,18 @@ class Look:
     camera_offset: np.ndarray  # (n, 3) float32 metres in the camera link's frame (x forward, y left, z up)
     camera_rpy_rad: np.ndarray  # (n, 3) float32 roll, pitch (down positive), yaw about the camera link's axes
     focal_scale: np.ndarray  # (n,) float32 multiplies fx and fy
+    lamp_pos: np.ndarray = field(default_factory=_no_lamps)  # (n, L, 3) float32 world, metres; given none: dark
+    lamp_rgb: np.ndarray = field(default_factory=_no_lamps)  # (n, L, 3) float32
+
+    def __post_init__(self) -> None:
+        n = len(self.focal_scale)
+        if len(self.lamp_rgb) == 0 < n:
+            self.lamp_pos, self.lamp_rgb = (np.zeros((n, MAX_LAMPS, 3), np.float32) for _ in range(2))
+
+    def without_lamps(self) -> Look:
+        """The same with ambient light in place of the lamps, about as bright on the whole."""
+        ambient = self.ambient_rgb + np.float32(LAMP_SHARE) * self.lamp_rgb.sum(axis=1)
+        return replace(self, ambient_rgb=ambient, lamp_rgb=np.zeros_like(self.lamp_rgb))
 
 
 @dataclass

@@ -25,7 +25,7 @@ from .spaces import (
 )
 from .tasks.chair_nav.config import ChairNavConfig
 
-DRAW = ("episode_seed", "split", "layout", "look", "dynamics")  # the keys of info["draw"]
+DRAW = ("episode_seed", "split", "layout", "look", "dynamics", "flaws")  # the keys of info["draw"]
 
 
 class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
@@ -79,8 +79,9 @@ class ChairNavEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     ## Randomization
     `domain="randomized"`: appearance, lights, camera, clutter, masses, friction, motors, delay and noise; ranges and
-    units in `simgym.envs.config.RandomizationConfig`. `split="test"` has layouts, and half of the time room shapes
-    and chair styles, that `split="train"` never draws.
+    units in `simgym.envs.config.RandomizationConfig`. `domain="standin"`: rooms of a place in photographic textures,
+    through a flawed camera (`PhotoRanges`, `FlawRanges`); the image may be late, depth and segmentation never are.
+    `split="test"` has layouts, and half of the time room shapes and chair styles, that `split="train"` never draws.
 
     ## Info
     `is_success`, `spl`, `soft_spl`, `distance_to_goal` (m, geodesic), `collisions` (steps with one), `reward_terms`,

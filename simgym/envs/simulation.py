@@ -13,25 +13,29 @@ import numpy as np
 from simgym.deploy.camera import Camera
 from simgym.errors import UsageError
 
+from .camera_flaws import CameraFlaws
 from .config import DomainConfig, check_domain
-from .draw import Draw, Dynamics
+from .draw import Draw, Dynamics, Setting
 from .drive import CommandPath
 from .dynamics import sample_dynamics
 from .engines import make_engine
 from .geodesic import SIDE_M
 from .looks import make_look
+from .places import SPLITS, place_of
 from .renderers import make_renderer
 from .robot import load_robot
 from .tasks.chair_nav.config import ChairNavConfig, ClutterRanges
 from .tasks.chair_nav.task import ChairNav, Outcome
 
-SPLITS = ("train", "test")
 MAX_EPISODE_SEED = 2**31
 
 
 @dataclass
 class Observation:
-    """What the robot senses. Views of buffers that the next step overwrites: copy what must stay."""
+    """What the robot senses. Views of buffers that the next step overwrites: copy what must stay.
+
+    The image has the camera's flaws and may be late; depth and segmentation are the truth of the moment.
+    """
 
     image: np.ndarray  # (n, H, W, 3) uint8
     depth: np.ndarray  # (n, H, W) float32 metres, inf where nothing was hit
@@ -53,14 +57,13 @@ class Simulation:
             config, load_robot(config.robot), randomization.clutter if randomization.enabled else ClutterRanges()
         )
         self.camera = Camera.from_yaml(config.camera) if config.camera else Camera.from_fov(80, 60, np.radians(69.0))
-        self._look = make_look(
-            domain.look if randomization.enabled else "canonical", self.task.scene, randomization.look
-        )
+        self._look = make_look(domain, self.task.scene)
         self.renderer = make_renderer(domain.renderer, self._look.textures)
         self.renderer.load(self.task.scene, self.camera, num_worlds)
         self.engine = make_engine(domain.engine)
         self.engine.load(self.task.scene, self.task.robot, num_worlds, self.task.control_dt_s)
         self.task.allocate(num_worlds)
+        self.flaws = CameraFlaws(domain.flaws, self.camera, num_worlds, self.task.control_dt_s)
         self._commands = CommandPath(num_worlds, self.task.control_dt_s)
         self._noise = [np.random.default_rng(0) for _ in range(num_worlds)]
         self._velocity_noise = np.zeros((num_worlds, 2))
@@ -85,9 +88,11 @@ class Simulation:
         layout_rng, look_rng, dynamics_rng, self._noise[world] = (
             np.random.default_rng([seed, stream]) for stream in range(4)
         )
-        layout, episode = self.task.sample(layout_rng, self.split, seed)
+        has_place = self.domain.look == "photo"
+        place = place_of(self.domain.place, seed, self.split) if has_place else None
+        layout, episode = self.task.sample(layout_rng, self.split, seed, place)
         self.task.begin(world, layout, episode)
-        look, look_facts = self._look.sample(look_rng)
+        look, look_facts = self._look.sample(look_rng, Setting(layout, episode.kinds, place))
         enabled, ranges = self.domain.randomization.enabled, self.domain.randomization.dynamics
         dynamics, dynamics_facts = sample_dynamics(dynamics_rng, ranges) if enabled else (Dynamics.nominal(1), {})
         self.draws[world] = {
@@ -96,6 +101,7 @@ class Simulation:
             "layout": episode.facts,
             "look": look_facts,
             "dynamics": dynamics_facts,
+            "flaws": self.flaws.apply(world, seed, seed if place is None else place, float(look.focal_scale[0])),
         }
         return Draw(layout, look, dynamics)
 
@@ -110,6 +116,7 @@ class Simulation:
     def _render(self, worlds: np.ndarray | None) -> None:
         state = self.engine.state
         self._frames = self.renderer.render(state.link_pos, state.link_quat, worlds)
+        self._image = self.flaws.take(self._frames.rgb, state.velocity[:, 1], worlds)
 
     def _sense(self, worlds: np.ndarray) -> None:
         self._velocity[worlds] = self.engine.state.velocity[worlds]
@@ -121,7 +128,7 @@ class Simulation:
     def observe(self) -> Observation:
         """What every robot senses now."""
         frames = self._frames
-        return Observation(frames.rgb, frames.depth, frames.segmentation, self._velocity)
+        return Observation(self._image, frames.depth, frames.segmentation, self._velocity)
 
     def overview(self, world: int, side_px: int = 240) -> tuple[np.ndarray, float]:
         """A picture of the room from high above, (S, S, 3) uint8 with x to the right and y up, and its edge in metres.

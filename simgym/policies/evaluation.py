@@ -214,7 +214,7 @@ def header(
         "domain": domain.name,
         "engine": domain.engine,
         "renderer": domain.renderer,
-        "look": domain.look if domain.randomization.enabled else "canonical",
+        "look": domain.shown_look,
         "split": split,
         "policy": policy,
         "goggles": goggles,

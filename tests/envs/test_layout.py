@@ -16,8 +16,17 @@ from simgym.envs.robot import load_robot
 from simgym.envs.scene import Scene, Semantic, Shape
 from simgym.envs.simulation import SPLITS, draw_episode_seed
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig, ClutterRanges, LayoutConfig
+from simgym.envs.tasks.chair_nav.fittings import FITTINGS
 from simgym.envs.tasks.chair_nav.furniture import CHAIRS
-from simgym.envs.tasks.chair_nav.layout import MARGIN_M, MIN_START_M, Episode, LayoutError, LayoutSampler, build_bodies
+from simgym.envs.tasks.chair_nav.layout import (
+    MARGIN_M,
+    MIN_START_M,
+    Episode,
+    LayoutError,
+    LayoutSampler,
+    build_bodies,
+    chair_models,
+)
 from simgym.envs.tasks.chair_nav.rooms import ROOMS, draw_room
 from simgym.errors import UsageError
 from tests.envs.helpers import assert_same, chair_nav, seeds_of
@@ -345,7 +354,7 @@ def test_impossible_ranges_are_usage_errors(layout):
 
 
 MOVED: dict[str, Any] = {"room_side_m": (8.0, 9.0), "chairs": (3, 3), "obstacles": (8, 8)}
-MOVED_CLUTTER = {"furniture": (6, 6), "wall_items": (8, 8)}
+MOVED_CLUTTER = {"furniture": (6, 6), "wall_items": (8, 8)} | dict.fromkeys(FITTINGS, (3, 3))
 
 
 def test_every_range_is_moved_below():
@@ -364,6 +373,7 @@ def test_every_layout_range_moved_alone_changes_rooms(name):
 def test_every_clutter_range_moved_alone_changes_rooms(name):
     moved = Draws(clutter=replace(NO_CLUTTER, **{name: MOVED_CLUTTER[name]}))
     semantic = {"furniture": Semantic.CLUTTER, "wall_items": Semantic.WALL_ITEM}
+    semantic |= {name: fitting.semantic for name, fitting in FITTINGS.items()}
     for room in moved.many(8):
         assert counted(room, semantic[name]) > 0
         others = set(semantic.values()) - {semantic[name]}
@@ -391,6 +401,58 @@ def test_wall_items_keep_off_inner_walls():
             assert min(room.distance(wall, across).min() for wall in walls) > 0
             found += 1
     assert found > 200
+
+
+def test_doors_windows_and_pictures_hang_on_walls_and_not_over_each_other():
+    clutter = ClutterRanges(doors=(2, 2), windows=(3, 3), pictures=(4, 4))
+    for room in Draws(clutter=clutter).many(20):
+        discs = []
+        for body, placed in enumerate(room.scene.bodies):
+            parts = room.scene.part_range(body)
+            shown = [i for i in room.of(Semantic.WALL_ITEM) if parts.start <= i < parts.stop]
+            if not shown:
+                continue
+            points = np.concatenate([room.outline(i)[0] for i in shown])
+            assert (room.half_room - np.abs(points[:, :2]) >= 0).all(), placed.name
+            assert (room.half_room - np.abs(points[:, :2])).min() < 0.05, placed.name
+            assert points[:, 2].min() >= -1e-9 and points[:, 2].max() <= 2.4, placed.name
+            discs.append((*points[:, :2].mean(0), np.ptp(points[:, :2], axis=0).max() / 2))
+        assert len(discs) >= 5
+        for i, (x, y, radius) in enumerate(discs):
+            assert all(np.hypot(x - u, y - v) > 0.95 * max(radius, r) for u, v, r in discs[:i])
+
+
+def test_rugs_and_cables_lie_flat_inside_and_block_no_way():
+    bare, covered = Draws(), Draws(clutter=ClutterRanges(rugs=(3, 3), cables=(3, 3)))
+    for room in covered.many(20):
+        lying = room.of(Semantic.FLOOR)
+        assert lying
+        for i in lying:
+            points = room.outline(i)[0]
+            assert (np.abs(points[:, :2]) <= room.half_room).all()
+            assert points[:, 2].min() >= -1e-9 and points[:, 2].max() < 0.015
+            assert not room.scene.parts[i].collides
+    for one, other in zip(bare.many(5), covered.many(5), strict=True):
+        np.testing.assert_array_equal(one.episode.blocked, other.episode.blocked)
+
+
+def test_a_place_has_its_own_chair_models():
+    draws = Draws()
+    models = {}
+    for place in range(30):
+        measures = set()
+        for seed in range(4):
+            layout, episode = draws.sampler.sample(np.random.default_rng(seed), "train", seed, place)
+            for body, style in episode.kinds.items():
+                if body.startswith("chair"):
+                    parts = draws.scene.part_range(draws.scene.body_index(body))
+                    measures.add((style, layout.part_size[0, parts][layout.part_visible[0, parts]].tobytes()))
+        models[place] = {kind.name for kind in chair_models(place)}
+        assert {style for style, _ in measures} <= models[place]
+        assert len(measures) <= 3  # though every chair of every room was drawn anew
+    assert len({frozenset(names) for names in models.values()}) > 3
+    assert all(models[place] <= set(CHAIRS["train"]) for place in models if place % 2 == 0)
+    assert any(models[place] & set(CHAIRS["test"]) for place in models if place % 2)
 
 
 def test_start_headings_and_bodies_are_upright(rooms):

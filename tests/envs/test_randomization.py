@@ -71,7 +71,7 @@ def fixed(look: dict | None = None, dynamics: dict | None = None) -> DomainConfi
 
 def sampled(look: dict | None = None, seed: int = 0):
     scene = Simulation(CONFIG, DOMAINS["sim"]).task.scene
-    return make_look("randomized", scene, replace(LookRanges(), **look or {})).sample(np.random.default_rng(seed))
+    return make_look(randomized(look=look), scene).sample(np.random.default_rng(seed))
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_drawn_looks_are_valid():
 
 def test_draws_do_not_depend_on_earlier_ones():
     scene = Simulation(CONFIG, DOMAINS["sim"]).task.scene
-    look = make_look("randomized", scene, LookRanges())
+    look = make_look(DOMAINS["randomized"], scene)
     first = look.sample(np.random.default_rng(3))[0]
     kept = {name: value.copy() for name, value in vars(first).items()}
     look.sample(np.random.default_rng(4))
@@ -194,7 +194,7 @@ def test_draws_do_not_depend_on_earlier_ones():
 def test_the_canonical_look_is_one_flat_colour_a_class():
     simulation = Simulation(CONFIG, DOMAINS["sim"])
     scene = simulation.task.scene
-    look, facts = make_look("canonical", scene, LookRanges()).sample(np.random.default_rng(0))
+    look, facts = make_look(DOMAINS["sim"], scene).sample(np.random.default_rng(0))
     assert facts == {} and (look.part_texture == -1).all()
     for part, rgb in zip(scene.parts, look.part_rgb[0], strict=True):
         assert rgb == pytest.approx(COLORS[part.semantic])

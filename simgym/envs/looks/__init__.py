@@ -6,7 +6,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..draw import Look
+from simgym.errors import UsageError
+
+from ..config import DomainConfig
+from ..draw import Look, Setting
 from ..scene import Scene
 
 
@@ -17,19 +20,26 @@ class LookSampler(Protocol):
     def textures(self) -> np.ndarray | None:
         """(T, S, S, 3) uint8: the bank that `Look.part_texture` indexes."""
 
-    def sample(self, rng: np.random.Generator) -> tuple[Look, dict[str, Any]]:
-        """Draw one row, and the drawn values by name for ``info["draw"]``."""
+    def sample(self, rng: np.random.Generator, setting: Setting | None = None) -> tuple[Look, dict[str, Any]]:
+        """Draw one row, and the drawn values by name for ``info["draw"]``.
+
+        Args:
+            rng: the episode's stream of looks.
+            setting: the room to paint; looks that paint all rooms alike need none.
+        """
 
 
-def make_look(name: str, scene: Scene, ranges: Any) -> LookSampler:
-    """The look ``canonical`` or ``randomized`` (which draws within ``ranges``, a `LookRanges`)."""
+def make_look(domain: DomainConfig, scene: Scene) -> LookSampler:
+    """The look that a domain shows of a scene."""
     from .canonical import CanonicalLook
+    from .photo import PhotoLook
     from .randomized import RandomizedLook
 
+    name = domain.shown_look
     if name == "canonical":
         return CanonicalLook(scene)
     if name == "randomized":
-        return RandomizedLook(scene, ranges)
-    from simgym.errors import UsageError
-
-    raise UsageError(f"domain.look={name!r}: expected 'canonical' or 'randomized'")
+        return RandomizedLook(scene, domain.randomization.look)
+    if name == "photo":
+        return PhotoLook(scene, domain.photo, domain.textures)
+    raise UsageError(f"domain.look={name!r}: expected 'canonical', 'randomized' or 'photo'")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..draw import Look
+from ..draw import Look, Setting
 from ..scene import Scene, Semantic
 
 COLORS = {
@@ -54,6 +54,6 @@ class CanonicalLook:
     def __init__(self, scene: Scene) -> None:
         self._look = canonical_look(scene)
 
-    def sample(self, rng: np.random.Generator) -> tuple[Look, dict[str, Any]]:
+    def sample(self, rng: np.random.Generator, setting: Setting | None = None) -> tuple[Look, dict[str, Any]]:
         """See `LookSampler.sample`; draws nothing."""
         return self._look, {}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..config import LookRanges
-from ..draw import Look
+from ..draw import Look, Setting
 from ..scene import Scene
 from .canonical import canonical_look
 from .textures import texture_bank
@@ -21,7 +21,7 @@ class RandomizedLook:
         self._part_body = scene.part_body
         self.textures = texture_bank(ranges.textures)
 
-    def sample(self, rng: np.random.Generator) -> tuple[Look, dict[str, Any]]:
+    def sample(self, rng: np.random.Generator, setting: Setting | None = None) -> tuple[Look, dict[str, Any]]:
         """See `LookSampler.sample`."""
         look = Look(**{name: value.copy() for name, value in vars(self._nominal).items()})
         self._paint(rng, look)

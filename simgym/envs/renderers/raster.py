@@ -1,7 +1,8 @@
 """The default renderer: our own z-buffer rasterizer, many worlds in parallel on CPU cores, no OpenGL, no display.
 
-It draws flat-shaded parts under one directional and one ambient light, with textures where a look asks for them. Faces
-are one-sided: a closed shape hides its own back, and a plane that faces down (a ceiling) cannot be seen from above.
+It draws flat-shaded parts under one directional and one ambient light, with textures and lamps where a look asks for
+them; lamps cast shadows. Faces are one-sided: a closed shape hides its own back, and a plane that faces down (a
+ceiling) cannot be seen from above.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from simgym.deploy.camera import Camera
 
 from ..draw import Layout, Look
 from ..scene import Part, Scene
-from . import Frames
+from . import Frames, raster_lamps
 from . import raster_kernels as kernels
 from . import raster_place as place
 from .shapes import Shapes, pack, unit_shape
@@ -67,6 +68,7 @@ class RasterRenderer:
         self._intrinsics = _intrinsics(camera, self.supersample)
         self._views = np.zeros(n, kernels.VIEW)
         self._scratch = self._new_scratch(camera.height * self.supersample, camera.width * self.supersample)
+        self._lamps = self._new_lamps(0)
         self._frames, self._target = _new_frames(n, camera)
         self._place(self._worlds)
 
@@ -87,6 +89,8 @@ class RasterRenderer:
         self._paint["texture"][worlds] = look.part_texture
         self._paint["texture_size_m"][worlds] = look.texture_size_m
         self._place(worlds)
+        if look.lamp_rgb.any():
+            self._cast_shadows(worlds)
 
     def render(self, link_pos: np.ndarray, link_quat: np.ndarray, worlds: np.ndarray | None = None) -> Frames:
         """See `Renderer.render`."""
@@ -131,6 +135,21 @@ class RasterRenderer:
             worlds, self._shapes, self._parts, self._poses, self._paint, self._textures.edge, self._geometry
         )
 
+    def _new_lamps(self, num_worlds: int) -> raster_lamps.Lamps:
+        """Shadow maps for so many worlds: none, until a look has lamps."""
+        maps = (num_worlds, raster_lamps.MAX_LAMPS, raster_lamps.MAP_SAMPLES + kernels.BLOCK)
+        faces = self._geometry.face.shape[1] + 1 if num_worlds else 0
+        return raster_lamps.Lamps(np.zeros(maps, np.float32), np.zeros((self.threads, faces), raster_lamps.LIT))
+
+    def _cast_shadows(self, worlds: np.ndarray) -> None:
+        if len(self._lamps.shadow) == 0:
+            self._lamps = self._new_lamps(self.num_worlds)
+            self._map_scratch = self._new_scratch(raster_lamps.MAP_PX, raster_lamps.MAP_PX, threads=1)
+        kernels.cast_shadows(
+            worlds, self._shapes, self._parts, self._geometry, self._paint, self._stage, np.zeros(1, kernels.VIEW),
+            self._map_scratch, self._lamps,
+        )  # fmt: skip
+
     def _draw(
         self,
         rows: np.ndarray,
@@ -147,7 +166,7 @@ class RasterRenderer:
         """
         n, arguments = len(rows), (
             rows, worlds, views, self._link_pos, self._link_quat, supersample, self._shapes, self._parts,
-            self._geometry, self._paint, self._stage, self._textures, scratch, target,
+            self._geometry, self._paint, self._stage, self._textures, self._lamps, scratch, target,
         )  # fmt: skip
         step = max(1, n // (4 * self.threads))
         claims = iter(range(0, n, step))  # the interpreter lock makes each claim atomic
@@ -162,9 +181,9 @@ class RasterRenderer:
             if not helper.cancel():
                 helper.result()
 
-    def _new_scratch(self, height: int, width: int) -> kernels.Scratch:
-        """Working memory for pictures of ``height`` x ``width`` samples."""
-        t, samples = self.threads, height * width + kernels.BLOCK
+    def _new_scratch(self, height: int, width: int, threads: int | None = None) -> kernels.Scratch:
+        """Working memory for pictures of ``height`` x ``width`` samples, by default for all threads."""
+        t, samples = threads or self.threads, height * width + kernels.BLOCK
         vertices = int(self._parts["vertices"].max(initial=1))
         corners = int(np.diff(self._shapes.face_corner).max(initial=3)) + 1  # the near plane adds one
         scratch = kernels.Scratch(

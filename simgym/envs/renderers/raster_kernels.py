@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from .raster_lamps import MAP_PX, Lamps, aim_down, count_lamps, keep_lit, resolve_lamps
 from .raster_place import Geometry, compose, inner, quat_to_matrix, turn
 from .shapes import Shapes
 
@@ -36,7 +37,7 @@ VIEW = np.dtype(
 # What the last pass needs of a face that was drawn.
 RECORD = np.dtype(
     [
-        ("rgb", np.uint8, 4),  # shaded colour; the last is unused
+        ("rgb", np.uint8, 4),  # shaded colour, under lamps unshaded; the last is unused
         ("label", np.int32),
         ("texture", np.int32),
         ("blur", np.float32),  # times depth cubed: squared texels under a sample
@@ -127,6 +128,7 @@ def draw_worlds(
     paint: np.ndarray,  # (n, P) PAINT
     stage: np.ndarray,  # (n,) STAGE
     textures: Textures,
+    lamps: Lamps,
     scratch: Scratch,
     target: Target,
 ) -> None:
@@ -135,20 +137,51 @@ def draw_worlds(
         row = rows[k]
         world = worlds[row]
         rgb = target.rgb[row] if supersample == 1 else scratch.rgb[thread]
+        shining = count_lamps(stage[world])
         textured = _draw_parts(world, thread, views[row], link_pos[world], link_quat[world], rgb.shape, shapes, parts,
-                               geometry, paint[world], stage[world], textures.edge, scratch)  # fmt: skip
+                               geometry, geometry.visible_count[world], paint[world], stage[world], textures.edge,
+                               shining > 0, lamps.lit, scratch)  # fmt: skip
         winner, inverse_depth, record = scratch.winner[thread], scratch.inverse_depth[thread], scratch.record[thread]
         _resolve_colour(winner, record, rgb)
         if textured:
             _resolve_texture(winner, inverse_depth, record, textures.texels, textures.level_start, textures.edge, rgb)
+        if shining > 0:
+            resolve_lamps(winner, inverse_depth, lamps.lit[thread], shining, stage[world], views[row],
+                          lamps.shadow[world], rgb)  # fmt: skip
         if supersample > 1:
             _box_filter(rgb, supersample, target.rgb[row])
         _resolve_depth_and_label(winner, inverse_depth, record, supersample, target.depth[row], target.label[row])
 
 
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def cast_shadows(
+    worlds: np.ndarray,  # (k,) int64
+    shapes: Shapes,
+    parts: np.ndarray,  # (P,) PART
+    geometry: Geometry,
+    paint: np.ndarray,  # (n, P) PAINT
+    stage: np.ndarray,  # (n,) STAGE
+    view: np.ndarray,  # (1,) VIEW, overwritten
+    scratch: Scratch,  # of one thread, MAP_PX x MAP_PX samples
+    lamps: Lamps,
+) -> None:
+    """Draw the shadow maps of ``worlds``: what the lamps see of the fixed bodies."""
+    nowhere = np.zeros((1, 4))
+    for world in worlds:
+        fixed = 0
+        while fixed < geometry.visible_count[world] and parts[geometry.visible[world, fixed]].frame == 0:
+            fixed += 1
+        for lamp in range(count_lamps(stage[world])):
+            aim_down(stage[world], lamp, view[0])
+            _draw_parts(world, 0, view[0], nowhere, nowhere, (MAP_PX, MAP_PX, 3), shapes, parts, geometry, fixed,
+                        paint[world], stage[world], 1, False, lamps.lit, scratch)  # fmt: skip
+            lamps.shadow[world, lamp] = scratch.inverse_depth[0]
+
+
 @inner
 def _draw_parts(
-    world, thread, view, link_pos, link_quat, size, shapes, parts, geometry, paint, stage, texture_edge, scratch
+    world, thread, view, link_pos, link_quat, size, shapes, parts, geometry, visible_count, paint, stage, texture_edge,
+    under_lamps, lit, scratch
 ):  # fmt: skip
     """Fill the thread's depth buffer and records; returns whether any face drawn has a texture."""
     inverse_depth, winner, spans = scratch.inverse_depth[thread], scratch.winner[thread], scratch.spans[thread]
@@ -159,7 +192,7 @@ def _draw_parts(
         inverse_depth[i], winner[i] = 0, 0
     _enter_frame(view, (0.0, 0.0, 0.0), rotation, stage.light_dir, local)
     frame, count, textured = 0, 1, False
-    for i in range(geometry.visible_count[world]):
+    for i in range(visible_count):
         p = geometry.visible[world, i]
         part = parts[p]
         if part.frame != frame:
@@ -181,7 +214,13 @@ def _draw_parts(
             top, bottom = _trace_edges(polygon, corners, size, spans)
             if top < bottom:
                 _fill(spans, top, bottom, face, distance, local, size[1], count, inverse_depth, winner)
-                _keep_record(face, distance, local, part.label, paint[p], stage, texture_edge, records[count])
+                n, light = face.normal, local.light_dir
+                facing = max(0.0, -(n[0] * light[0] + n[1] * light[1] + n[2] * light[2]))
+                if under_lamps:
+                    keep_lit(face, local, paint[p], stage, facing, records[count], lit[thread, count])
+                else:
+                    _keep_shaded(paint[p], stage, facing, records[count])
+                _keep_record(face, distance, local, part.label, paint[p], texture_edge, records[count])
                 textured |= paint[p].texture >= 0
                 count += 1
     return textured
@@ -328,13 +367,16 @@ def _fill(spans, top, bottom, face, distance, view, width, record, inverse_depth
 
 
 @inner
-def _keep_record(face, distance, view, label, paint, stage, texture_edge, record):
-    """Keep what the last pass needs of a drawn face: shaded colour, label, texture."""
-    n, light = face.normal, view.light_dir
-    facing = max(0.0, -(n[0] * light[0] + n[1] * light[1] + n[2] * light[2]))
+def _keep_shaded(paint, stage, facing, record):
+    """Keep the colour of a face in ambient and directional light."""
     for channel in range(3):
         shade = min(max(stage.ambient_rgb[channel] + stage.light_rgb[channel] * facing, 0.0), 1.0)
         record.rgb[channel] = int(min(max(paint.rgb[channel] * shade, 0.0), 1.0) * 255 + 0.5)
+
+
+@inner
+def _keep_record(face, distance, view, label, paint, texture_edge, record):
+    """Keep what else the last pass needs of a drawn face: label and texture."""
     record.label, record.texture = label, paint.texture
     if paint.texture < 0:
         return

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from ..draw import PARKED_Z_M
+from ..draw import MAX_LAMPS, PARKED_Z_M
 from ..scene import Shape
 from .shapes import Shapes
 
@@ -49,6 +49,8 @@ STAGE = np.dtype(
         ("camera_offset", np.float32, 3),
         ("camera_rpy_rad", np.float32, 3),
         ("focal_scale", np.float32),
+        ("lamp_pos", np.float32, (MAX_LAMPS, 3)),
+        ("lamp_rgb", np.float32, (MAX_LAMPS, 3)),
     ],
     align=True,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,12 @@ from simgym.errors import UserError
 
 from ... import geodesic
 from ...draw import PARKED_Z_M, Layout
+from ...places import split_of
 from ...quaternion import from_yaw, yaw
 from ...robot import Robot
 from ...scene import Body, Part, Scene, Semantic, Shape
 from .config import ClutterRanges, LayoutConfig
+from .fittings import FITTINGS, HALF_DEPTH_M
 from .furniture import CHAIR_SLOT, CHAIRS, CLUTTER, CLUTTER_SLOT, OBSTACLES, Builder, Kind, Slot, slot_body
 from .rooms import MAX_BLOCKS, ROOMS, Room, draw_room, outer_walls
 
@@ -27,6 +30,7 @@ MIN_START_M = 1.0  # shortest way to success from a start
 GOAL_SLACK_M = 0.05  # ways end this far inside the distance that counts as success
 MAX_ATTEMPTS = 50
 MAX_PATH_CELLS = 1000
+MODEL_STREAM = 0  # of a place's number
 EYE_BAND_M = (-0.1, 0.15)  # what crosses these heights about the camera's hides a chair from it
 
 
@@ -44,6 +48,9 @@ class Episode:
     field: np.ndarray  # (N, N) geodesic distance to success, metres
     shortest_m: float  # length of the shortest way from the start
     facts: dict[str, Any]  # for info["draw"]
+    kinds: dict[str, str] = dataclasses.field(
+        default_factory=dict
+    )  # body -> kind of furniture, of what stands in the room
 
 
 def build_bodies(config: LayoutConfig, clutter: ClutterRanges) -> tuple[Body, ...]:
@@ -64,7 +71,12 @@ def build_bodies(config: LayoutConfig, clutter: ClutterRanges) -> tuple[Body, ..
     items = [
         slot_body(f"wall_item{i}", Semantic.WALL_ITEM, boxes=1, collides=False) for i in range(clutter.wall_items[1])
     ]
-    return (floor, ceiling, walls, *chairs, *obstacles, *pieces, *items)
+    fittings = [
+        slot_body(f"{name}{i}", fitting.semantic, fitting.boxes, collides=False)
+        for name, fitting in FITTINGS.items()
+        for i in range(getattr(clutter, name)[1])
+    ]
+    return (floor, ceiling, walls, *chairs, *obstacles, *pieces, *items, *fittings)
 
 
 @numba.njit(cache=True)
@@ -119,43 +131,56 @@ class LayoutSampler:
         self._shapes = np.array([int(part.shape) for part in parts])
         self._path = np.zeros((MAX_PATH_CELLS, 2))
 
-    def sample(self, rng: np.random.Generator, split: str, seed: int) -> tuple[Layout, Episode]:
-        """Draw a solvable layout (one row). Raises LayoutError with the seed where ``MAX_ATTEMPTS`` drew none."""
+    def sample(
+        self, rng: np.random.Generator, split: str, seed: int, place: int | None = None
+    ) -> tuple[Layout, Episode]:
+        """Draw a solvable layout (one row), with the chair models of ``place`` if there is one.
+
+        Raises:
+            LayoutError: with the seed, where ``MAX_ATTEMPTS`` drew none.
+        """
+        models = None if place is None else chair_models(place)
         for _ in range(MAX_ATTEMPTS):
-            layout, facts, chairs = self._draw_once(rng, split)
+            layout, facts, chairs, kinds = self._draw_once(rng, split, models)
             if facts is None:  # fewer things found a place than asked for
                 continue
             episode = self._plan(rng, layout, facts, chairs)
             if episode is not None:
+                episode.kinds = kinds
                 return layout, episode
         raise LayoutError(
             f"episode seed {seed}: no layout with a free way to a chair in {MAX_ATTEMPTS} attempts; "
             f"allow larger rooms or fewer things (env.layout: {self._config})"
         )
 
-    def _draw_once(self, rng: np.random.Generator, split: str) -> tuple[Layout, dict[str, Any] | None, np.ndarray]:
+    def _draw_once(
+        self, rng: np.random.Generator, split: str, models: tuple[Kind, ...] | None
+    ) -> tuple[Layout, dict[str, Any] | None, np.ndarray, dict[str, str]]:
+        """The layout, its facts (None: not all found a place), the chairs' centres, and the kind of each piece."""
         nominal = self._nominal
         layout = Layout(**{name: value.copy() for name, value in vars(nominal).items()})
         room = draw_room(_held_out_or_known(ROOMS, split, rng), self._config.room_side_m, rng)
         self._write_room(layout, room)
         circles = np.zeros((0, 3))
-        styles: list[str] = []
+        kinds: dict[str, str] = {}
         chairs = np.full((self._config.chairs[1], 2), np.inf)
         for i in range(_count(rng, self._config.chairs)):
-            style = _held_out_or_known(CHAIRS, split, rng)
-            build = {**CHAIRS["train"], **CHAIRS["test"]}[style]
-            placed = self._place(rng, layout, room, circles, f"chair{i}", Kind(style, build), gap=0.3)
+            kind = models[rng.integers(len(models))] if models else _chair(_held_out_or_known(CHAIRS, split, rng))
+            placed = self._place(rng, layout, room, circles, f"chair{i}", kind, gap=0.3)
             if placed is not None:
                 circles = np.vstack([circles, placed])
                 chairs[i] = placed[:2]
-                styles.append(style)
-        obstacles = self._place_all(rng, layout, room, circles, self._obstacle_choices(rng), len(styles))
+                kinds[f"chair{i}"] = kind.name
+        styles = list(kinds.values())
+        others = self._place_all(rng, layout, room, circles, self._obstacle_choices(rng), len(styles))
         self._write_wall_items(rng, layout, room)
+        self._write_fittings(rng, layout, room)
         clutter = {kind.name for kind in CLUTTER}
-        asked = sum(name not in clutter for name in obstacles)
+        asked = sum(name not in clutter for name in others.values())
         if len(styles) < self._config.chairs[0] or asked < self._config.obstacles[0]:
-            return layout, None, chairs
-        return layout, {"room": room.kind, "chairs": styles, "obstacles": obstacles}, chairs
+            return layout, None, chairs, {}
+        facts = {"room": room.kind, "chairs": styles, "obstacles": list(others.values())}
+        return layout, facts, chairs, kinds | others
 
     def _write_room(self, layout: Layout, room: Room) -> None:
         floor, ceiling, walls = (self._parts[name] for name in ("floor", "ceiling", "walls"))
@@ -189,14 +214,14 @@ class LayoutSampler:
         circles: np.ndarray,
         chosen: list[tuple[str, Kind]],
         num_chairs: int,
-    ) -> list[str]:
-        placed_kinds = []
+    ) -> dict[str, str]:
+        placed_kinds = {}
         for name, kind in chosen:
             near = circles[rng.integers(num_chairs)] if num_chairs and rng.random() < 0.35 else None
             placed = self._place(rng, layout, room, circles, name, kind, gap=0.05, near=near)
             if placed is not None:
                 circles = np.vstack([circles, placed])
-                placed_kinds.append(kind.name)
+                placed_kinds[name] = kind.name
         return placed_kinds
 
     def _place(
@@ -241,6 +266,27 @@ class LayoutSampler:
             layout.part_pos[0, parts] = (0, 0, low + height / 2)
             layout.part_size[0, parts] = (half_width, 0.012, height / 2)
             layout.part_visible[0, parts] = True
+
+    def _write_fittings(self, rng: np.random.Generator, layout: Layout, room: Room) -> None:
+        """What hangs on outer walls, side by side, and what lies on the floor, clear of walls."""
+        hung = np.zeros((0, 3))
+        for name, fitting in FITTINGS.items():
+            for i in range(_count(rng, getattr(self._clutter, name))):
+                body, parts = self._index[f"{name}{i}"], self._parts[f"{name}{i}"]
+                radius = _build(fitting.build, rng, layout, parts, (Shape.BOX,) * fitting.boxes)
+                if fitting.on_wall:
+                    places, yaws, depth = _along_walls(rng, room, HALF_DEPTH_M, radius)
+                else:
+                    places, yaws, depth = _anywhere(rng, room, None, radius), rng.uniform(-np.pi, np.pi, 20), radius
+                others = hung if fitting.on_wall else np.zeros((0, 3))
+                k = _find_place(places, radius, depth, (room.half_x, room.half_y), room.blocks, others, 0.03)
+                if k < 0:
+                    layout.part_visible[0, parts] = False
+                    continue
+                layout.body_pos[0, body] = (*places[k], 0)
+                layout.body_quat[0, body] = from_yaw(yaws[k])
+                if fitting.on_wall:
+                    hung = np.vstack([hung, (*places[k], radius)])
 
     def _plan(
         self, rng: np.random.Generator, layout: Layout, facts: dict[str, Any], chairs: np.ndarray
@@ -290,6 +336,22 @@ class LayoutSampler:
 
 def _build(build: Builder, rng: np.random.Generator, layout: Layout, parts: slice, shapes: tuple) -> float:
     return build(Slot(layout, parts, shapes), rng)
+
+
+def _chair(style: str) -> Kind:
+    return Kind(style, {**CHAIRS["train"], **CHAIRS["test"]}[style])
+
+
+def chair_models(place: int) -> tuple[Kind, ...]:
+    """The one to three chair models of a place: a style each, and measures that never change."""
+    rng = np.random.default_rng([place, MODEL_STREAM])
+    kinds = [_chair(_held_out_or_known(CHAIRS, split_of(place), rng)) for _ in range(int(rng.integers(1, 4)))]
+    return tuple(_model(kind, int(rng.integers(2**31))) for kind in kinds)
+
+
+def _model(kind: Kind, seed: int) -> Kind:
+    """A kind of which every piece has the same measures."""
+    return Kind(kind.name, lambda slot, _: kind.build(slot, np.random.default_rng(seed)))
 
 
 def _count(rng: np.random.Generator, bounds: tuple[int, int]) -> int:

@@ -84,9 +84,11 @@ class ChairNav:
         self._pixels = np.zeros((n, chairs), np.int64)
         self._now, self._tight = np.zeros(n), np.zeros(n, bool)
 
-    def sample(self, rng: np.random.Generator, split: str, seed: int) -> tuple[Layout, Episode]:
+    def sample(
+        self, rng: np.random.Generator, split: str, seed: int, place: int | None = None
+    ) -> tuple[Layout, Episode]:
         """Draw one layout; see `LayoutSampler.sample`."""
-        return self._sampler.sample(rng, split, seed)
+        return self._sampler.sample(rng, split, seed, place)
 
     def begin(self, world: int, layout: Layout, episode: Episode) -> None:
         """Start an episode in ``world``."""
