@@ -66,7 +66,7 @@ class DomainConfig:
     """Engine, renderer, look and randomization."""
 
     name: str = option("sim", "the domain")
-    engine: str = option("mujoco", "the physics", choices=("mujoco",))
+    engine: str = option("mujoco", "the physics", choices=("mujoco", "bullet"))
     renderer: str = option("raster", "what draws the pixels", choices=("raster",))
     look: str = option("canonical", "how the world appears", choices=("canonical", "randomized"))
     randomization: RandomizationConfig = option(RandomizationConfig, "what a draw may change")
