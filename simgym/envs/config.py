@@ -67,7 +67,7 @@ class DomainConfig:
 
     name: str = option("sim", "the domain")
     engine: str = option("mujoco", "the physics", choices=("mujoco", "bullet"))
-    renderer: str = option("raster", "what draws the pixels", choices=("raster",))
+    renderer: str = option("raster", "what draws the pixels", choices=("raster", "bullet"))
     look: str = option("canonical", "how the world appears", choices=("canonical", "randomized"))
     randomization: RandomizationConfig = option(RandomizationConfig, "what a draw may change")
 

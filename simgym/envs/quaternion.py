@@ -67,8 +67,15 @@ def from_matrix(matrix: np.ndarray) -> np.ndarray:
 
 
 def to_matrix(quat: np.ndarray) -> np.ndarray:
-    """(..., 4) -> rotation matrices (..., 3, 3)."""
-    return np.stack([rotate(quat, axis) for axis in np.eye(3)], axis=-1)
+    """(4,) -> rotation matrix (3, 3)."""
+    w, x, y, z = quat.tolist()
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
 
 
 def wrap_angle(angle_rad: np.ndarray) -> np.ndarray:

@@ -189,10 +189,8 @@ class BulletEngine:
 
     def _build_room(self, client: int, unseen: int, layout: Layout, row: int) -> set[int]:
         """Add the visible fixed parts; returns the bodies that are floor."""
-        visible, part_body = layout.part_visible[row], self._scene.part_body[: self._scene.num_fixed_parts]
-        body_pos, body_quat = layout.body_pos[row, part_body], layout.body_quat[row, part_body]
-        pos = body_pos + rotate(body_quat, layout.part_pos[row])  # (Q, 3) world
-        quat = multiply(body_quat, layout.part_quat[row])
+        visible = layout.part_visible[row]
+        pos, quat = layout.world_poses(self._scene, row)
 
         def add(parts: np.ndarray) -> int:
             kinds = [self._scene.parts[part] for part in parts]

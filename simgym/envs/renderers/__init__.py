@@ -54,4 +54,8 @@ def make_renderer(name: str, textures: np.ndarray | None = None) -> Renderer:
         from .raster import RasterRenderer
 
         return RasterRenderer(textures)
-    raise UsageError(f"domain.renderer={name!r}: expected 'raster'")
+    if name == "bullet":
+        from .bullet import BulletRenderer
+
+        return BulletRenderer(textures)
+    raise UsageError(f"domain.renderer={name!r}: expected 'raster' or 'bullet'")
