@@ -6,9 +6,10 @@ are one mesh. It shares nothing with the engine `bullet`, and works with any.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -45,12 +46,14 @@ class BulletRenderer:
         """Raises UserError where PyBullet is missing."""
         self._bullet, self.supersample = import_pybullet(), supersample
         self._num_textures = 0 if textures is None else len(textures)
-        self._folder = tempfile.TemporaryDirectory(prefix="simgym-textures-")  # Bullet takes textures from files only
+        self._folder = Path(tempfile.mkdtemp(prefix="simgym-textures-"))  # Bullet takes textures from files only
+        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._release: Callable[[], object] = lambda: None
         for index in range(self._num_textures):
             cv2.imwrite(str(self._texture_file(index)), np.asarray(textures)[index, ..., ::-1])
 
     def _texture_file(self, index: int) -> Path:
-        return Path(self._folder.name) / f"{index}.png"
+        return self._folder / f"{index}.png"
 
     def load(self, scene: Scene, camera: Camera, num_worlds: int) -> None:
         """See `Renderer.load`."""
@@ -161,6 +164,5 @@ class BulletRenderer:
 
     def close(self) -> None:
         """See `Renderer.close`."""
-        if hasattr(self, "_release"):
-            self._release()
-        self._folder.cleanup()
+        self._release()
+        self._remove()

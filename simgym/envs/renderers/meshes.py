@@ -34,13 +34,8 @@ class UnitMesh:
         self._uv = np.concatenate(shape.uvs).astype(float)
         self._uv_axis = np.repeat(shape.uv_axes, counts, axis=0)  # (V, 2)
         self._face, self._first = np.repeat(np.arange(len(counts)), counts), first[:-1]
-        self._triangle = np.array(
-            [
-                (start, start + i, start + i + 1)
-                for start, n in zip(first, counts, strict=False)
-                for i in range(1, n - 1)
-            ]
-        )
+        fans = [(k, k + i, k + i + 1) for k, n in zip(self._first, counts, strict=True) for i in range(1, n - 1)]
+        self._triangle = np.array(fans)
 
     def placed(self, size: np.ndarray, pos: np.ndarray, quat: np.ndarray, texture_size_m: float) -> Mesh:
         """The mesh of a part of ``size`` (3,), as `Shape` says, at position (3,) and quaternion (4,)."""
@@ -60,10 +55,12 @@ class UnitMesh:
 
 def joined(meshes: list[Mesh]) -> Mesh:
     """All of them as one."""
-    vertices = np.cumsum([0, *(len(mesh.vertex) for mesh in meshes)])
+    first = np.cumsum([0, *(len(mesh.vertex) for mesh in meshes)])
     return Mesh(
-        *(np.concatenate([getattr(mesh, name) for mesh in meshes]) for name in ("vertex", "normal", "uv")),
-        triangle=np.concatenate([mesh.triangle + first for mesh, first in zip(meshes, vertices, strict=False)]),
+        np.concatenate([mesh.vertex for mesh in meshes]),
+        np.concatenate([mesh.normal for mesh in meshes]),
+        np.concatenate([mesh.uv for mesh in meshes]),
+        np.concatenate([mesh.triangle + start for mesh, start in zip(meshes, first, strict=False)]),
     )
 
 
