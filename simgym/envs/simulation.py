@@ -57,7 +57,7 @@ class Simulation:
         self._look = make_look(
             domain.look if randomization.enabled else "canonical", self.task.scene, randomization.look
         )
-        self.renderer = make_renderer(domain.renderer, self._look.textures)
+        self.renderer = make_renderer(domain.renderer, self._look.textures, num_worlds)
         self.renderer.load(self.task.scene, self.camera, num_worlds)
         self.engine = make_engine(domain.engine)
         self.engine.load(self.task.scene, self.task.robot, num_worlds, self.task.control_dt_s)

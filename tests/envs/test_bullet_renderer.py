@@ -1,6 +1,7 @@
 """Bullet's own renderer: the geometry of the raster renderer, and light, textures and shadows of its own."""
 
 import gc
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -301,3 +302,25 @@ def test_clients_are_released_when_forgotten():
     del renderer
     gc.collect()
     assert not any(map(pybullet.isConnected, clients))
+
+
+def resident_mb() -> float:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 1e6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("resets", [60, pytest.param(3_000, marks=pytest.mark.slow)])
+def test_resets_do_not_leak(resets):
+    simulation = Simulation(ChairNavConfig(), replace(DOMAINS["randomized"], renderer="bullet"), 1)
+    draws = [simulation._draw(0, seed) for seed in seeds_of("train", 5)]
+
+    def reset(times: int) -> None:
+        for i in range(times):
+            simulation.renderer.apply(np.array([0]), draws[i % 5].layout, draws[i % 5].look)
+
+    reset(50)
+    before = resident_mb()
+    reset(resets)
+    assert resident_mb() < 1.02 * before
+    simulation.close()

@@ -26,7 +26,7 @@ from . import raster_kernels as kernels
 from .meshes import Mesh, UnitMesh, joined
 from .raster import intrinsics, look_at
 from .raster_place import STAGE
-from .tiny import Light, Surface, TinyWorld
+from .tiny import Light, Surface, TinyWorld, texture_file
 
 SIDES = 12  # flat sides around a cylinder, as the raster renderer has them
 
@@ -50,10 +50,7 @@ class BulletRenderer:
         self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._release: Callable[[], object] = lambda: None
         for index in range(self._num_textures):
-            cv2.imwrite(str(self._texture_file(index)), np.asarray(textures)[index, ..., ::-1])
-
-    def _texture_file(self, index: int) -> Path:
-        return self._folder / f"{index}.png"
+            cv2.imwrite(str(texture_file(self._folder, index)), np.asarray(textures)[index, ..., ::-1])
 
     def load(self, scene: Scene, camera: Camera, num_worlds: int) -> None:
         """See `Renderer.load`."""
@@ -65,7 +62,7 @@ class BulletRenderer:
         has_planes = any(part.shape == Shape.PLANE for part in scene.parts)
         for _ in range(num_worlds * (2 if has_planes else 1)):
             clients.append(self._bullet.connect(self._bullet.DIRECT))
-        shown = [TinyWorld(self._bullet, client) for client in clients]
+        shown = [TinyWorld(self._bullet, client, self._folder) for client in clients]
         self._worlds, self._backdrops = shown[:num_worlds], shown[num_worlds:]
         self._stage, self._views = np.zeros(num_worlds, STAGE), np.zeros(num_worlds, kernels.VIEW)
         self._lights = [Light.of(np.array([0, 0, -1]), np.ones(3), np.ones(3))] * num_worlds
@@ -86,9 +83,9 @@ class BulletRenderer:
                 self._stage[name][world] = getattr(look, name)[row]
             self._lights[world] = Light.of(look.light_dir[row], look.light_rgb[row], look.ambient_rgb[row])
             front, back = self._surfaces(layout, look, row)
-            self._worlds[world].build(front, self._texture_file)
+            self._worlds[world].build(front)
             if self._backdrops:
-                self._backdrops[world].build(back, self._texture_file)
+                self._backdrops[world].build(back)
 
     def _surfaces(self, layout: Layout, look: Look, row: int) -> tuple[list[Surface], list[Surface]]:
         """What casts shadows, and the backdrop."""
@@ -96,7 +93,8 @@ class BulletRenderer:
         groups: dict[tuple, list[Mesh]] = {}
         for index, mesh in self._placed(layout, look.texture_size_m[row], row):
             part, body = scene.parts[index], int(scene.part_body[index])
-            is_back = part.shape == Shape.PLANE and float(mesh.normal[0] @ look.light_dir[row]) > 0
+            a, b, c = mesh.vertex[:3]
+            is_back = part.shape == Shape.PLANE and float(np.cross(b - a, c - a) @ look.light_dir[row]) > 0
             rgb = tuple((look.part_rgb[row, index] * light.tint).tolist())
             key = is_back, rgb, int(look.part_texture[row, index]), (int(part.semantic), body)
             groups.setdefault(key, []).append(mesh)

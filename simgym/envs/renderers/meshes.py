@@ -1,4 +1,4 @@
-"""Parts as triangle meshes with normals and metric texture coordinates, for renderers that take meshes."""
+"""Parts as triangle meshes with metric texture coordinates, for renderers that take meshes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from .shapes import UnitShape, unit_shape
 
 @dataclass
 class Mesh:
-    """Triangles whose corners share no vertices between faces, so that faces are flat."""
+    """Triangles, counter-clockwise seen from outside; faces share no vertices, so that each has its own texture."""
 
     vertex: np.ndarray  # (V, 3) metres
-    normal: np.ndarray  # (V, 3) outward
     uv: np.ndarray  # (V, 2) texture coordinates, u to the right and v up, one repeat long; none is negative
-    triangle: np.ndarray  # (T, 3) vertex indices, counter-clockwise seen from outside
+    triangle: np.ndarray  # (T, 3) vertex indices
+
+    def obj(self, scale: float, has_texture: bool) -> str:
+        """The text of an OBJ file; a face without normals is flat."""
+        lines = ["v %.6f %.6f %.6f\n" * len(self.vertex) % tuple((scale * self.vertex).ravel().tolist())]
+        corner = (self.triangle + 1).ravel()
+        if has_texture:
+            lines.append("vt %.6f %.6f\n" * len(self.uv) % tuple(self.uv.ravel().tolist()))
+            return "".join(lines) + "f %d/%d %d/%d %d/%d\n" * len(self.triangle) % tuple(np.repeat(corner, 2).tolist())
+        return "".join(lines) + "f %d %d %d\n" * len(self.triangle) % tuple(corner.tolist())
 
 
 class UnitMesh:
@@ -46,11 +54,7 @@ class UnitMesh:
         uv[:, 1] += self._shift * half_length
         uv /= texture_size_m
         uv -= np.floor(np.minimum.reduceat(uv, self._first))[self._face]
-        vertex = pos + vertex @ to_matrix(quat).T
-        a, b, c = (vertex[self._first + i] for i in range(3))
-        normal = _cross(b - a, c - a)
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-        return Mesh(vertex, normal[self._face], uv, self._triangle)
+        return Mesh(pos + vertex @ to_matrix(quat).T, uv, self._triangle)
 
 
 def joined(meshes: list[Mesh]) -> Mesh:
@@ -58,16 +62,9 @@ def joined(meshes: list[Mesh]) -> Mesh:
     first = np.cumsum([0, *(len(mesh.vertex) for mesh in meshes)])
     return Mesh(
         np.concatenate([mesh.vertex for mesh in meshes]),
-        np.concatenate([mesh.normal for mesh in meshes]),
         np.concatenate([mesh.uv for mesh in meshes]),
         np.concatenate([mesh.triangle + start for mesh, start in zip(meshes, first, strict=False)]),
     )
-
-
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(F, 3) x (F, 3); numpy's own takes three times as long for the few faces of a part."""
-    (ax, ay, az), (bx, by, bz) = a.T, b.T
-    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
 
 
 def _scale(kind: Shape, size: np.ndarray) -> tuple[np.ndarray, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -61,13 +60,15 @@ class Light:
 class TinyWorld:
     """What one client shows; emptied and built anew by every draw, as PyBullet frees nothing else."""
 
-    def __init__(self, bullet: ModuleType, client: int) -> None:
-        self._bullet, self._client = bullet, client
-        self.build([], lambda texture: Path())
+    def __init__(self, bullet: ModuleType, client: int, folder: Path) -> None:
+        """``folder`` holds the textures, named as `texture_file` says, and has room for a mesh."""
+        self._bullet, self._client, self._folder = bullet, client, folder
+        self.build([])
 
-    def build(self, surfaces: list[Surface], file_of: Callable[[int], Path]) -> None:
-        """Show ``surfaces`` and nothing else; ``file_of`` names the file of a texture."""
+    def build(self, surfaces: list[Surface]) -> None:
+        """Show ``surfaces`` and nothing else."""
         self._bullet.resetSimulation(physicsClientId=self._client)
+        self._bullet.setPhysicsEngineParameter(enableFileCaching=0, physicsClientId=self._client)
         textures: dict[int, int] = {}
         self._moving: list[tuple[int, int]] = []  # Bullet's body and the link that carries it
         labels = []
@@ -78,7 +79,7 @@ class TinyWorld:
                 self._moving.append((body, surface.link))
             if surface.texture >= 0:
                 if surface.texture not in textures:
-                    file = str(file_of(surface.texture))
+                    file = str(texture_file(self._folder, surface.texture))
                     textures[surface.texture] = self._bullet.loadTexture(file, physicsClientId=self._client)
                 self._bullet.changeVisualShape(
                     body, -1, textureUniqueId=textures[surface.texture], physicsClientId=self._client
@@ -88,17 +89,15 @@ class TinyWorld:
         self.is_empty = not surfaces
 
     def _add(self, surface: Surface) -> int:
-        mesh = surface.mesh
+        # From a file: PyBullet never frees the meshes that it is given as arrays.
+        file = self._folder / "mesh.obj"
+        file.write_text(surface.mesh.obj(SCALE, surface.texture >= 0))
         shape = self._bullet.createVisualShape(
-            self._bullet.GEOM_MESH,
-            vertices=(SCALE * mesh.vertex).tolist(),
-            indices=mesh.triangle.ravel().tolist(),
-            normals=mesh.normal.tolist(),
-            uvs=mesh.uv.tolist(),
-            rgbaColor=[*surface.rgb, 1.0],
-            physicsClientId=self._client,
+            self._bullet.GEOM_MESH, fileName=str(file), rgbaColor=[*surface.rgb, 1.0], physicsClientId=self._client
         )
-        return self._bullet.createMultiBody(0, -1, shape, physicsClientId=self._client)
+        body = self._bullet.createMultiBody(0, -1, shape, physicsClientId=self._client)
+        file.unlink()  # file systems take milliseconds to write a file over, and none to make a new one
+        return body
 
     def pose(self, link_pos: np.ndarray, link_quat: np.ndarray) -> None:
         """Move what links carry to positions (L, 3) and quaternions (L, 4) wxyz."""
@@ -131,6 +130,11 @@ class TinyWorld:
         hit = body >= 0
         depth = np.where(hit, FAR_M * NEAR_M / (FAR_M - (FAR_M - NEAR_M) * buffer), np.float32(np.inf))
         return np.where(hit[..., None], rgb, 0), depth, self._labels[body]
+
+
+def texture_file(folder: Path, index: int) -> Path:
+    """Where a texture of the bank lies."""
+    return folder / f"{index}.png"
 
 
 def _view_matrix(view: np.ndarray) -> list[float]:
