@@ -4,6 +4,7 @@ import gc
 import sys
 from dataclasses import replace
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -12,7 +13,8 @@ from simgym.envs.draw import Dynamics, Layout
 from simgym.envs.engines import Engine, make_engine
 from simgym.envs.engines.bullet import BulletEngine
 from simgym.envs.engines.mujoco import MujocoEngine
-from simgym.envs.quaternion import wrap_angle
+from simgym.envs.engines.rigid import rigid_bodies
+from simgym.envs.quaternion import to_matrix, wrap_angle
 from simgym.envs.robot import ASSETS, RobotError, load_robot
 from simgym.envs.scene import Body, Part, Scene, Semantic, Shape
 from simgym.envs.simulation import Simulation
@@ -276,6 +278,7 @@ def test_an_unknown_engine_is_refused():
     "old, new, message",
     [
         ('name="mast_joint" type="fixed"', 'name="mast_joint" type="prismatic"', "'mast_joint' is of type 'prismatic'"),
+        ('<dynamics damping="0.01"/>', '<dynamics friction="0.1"/>', "'left_wheel_joint' has dry friction"),
         ('<inertial><mass value="0.05"/>', "<inertial>", "lacks its <mass>"),
         ('iyy="0.0006"', 'iyy="0"', "wheel_link' needs an <inertial> with mass and inertia"),
     ],
@@ -302,6 +305,31 @@ def test_the_domain_chooses_the_engine():
     np.testing.assert_allclose(runs[0]["link_pos"], runs[1]["link_pos"], atol=0.1)
     for simulation in lives.values():
         simulation.close()
+
+
+def test_links_that_are_fixed_to_one_another_weigh_what_mujoco_says(tmp_path):
+    text = (ASSETS / "rover.urdf").read_text()
+    askew = text.replace('xyz="-0.14 0 0.22"', 'xyz="-0.14 0.05 0.22" rpy="0.3 0.5 -0.2"')
+    path = tmp_path / "robot.urdf"
+    path.write_text(askew)
+    spec = mujoco.MjSpec.from_file(str(path))
+    spec.compiler.fusestatic = True
+    spec.body("base_link").add_freejoint()
+    model = spec.compile()
+    for body, name in zip(rigid_bodies(load_robot(str(path))), ("base", "left_wheel", "right_wheel"), strict=True):
+        twin = model.body(f"{name}_link").id
+        moments, axes = body.inertia.principal()
+        assert body.inertia.mass == pytest.approx(model.body_mass[twin])
+        np.testing.assert_allclose(body.inertia.com, model.body_ipos[twin], atol=1e-12)
+        np.testing.assert_allclose(np.sort(moments), np.sort(model.body_inertia[twin]), rtol=1e-6)
+        rotation = to_matrix(axes)
+        np.testing.assert_allclose(rotation @ np.diag(moments) @ rotation.T, body.inertia.tensor, atol=1e-12)
+
+
+def test_more_worlds_than_pybullet_has_room_for_is_one_clear_error(monkeypatch):
+    monkeypatch.setattr(pybullet, "connect", lambda method: -1)
+    with pytest.raises(UserError, match="started 0 of 3 worlds.*fewer environments"):
+        load("bullet", 3)
 
 
 # --- what it holds -------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ free a removed one, and a world that starts empty depends on nothing that was th
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -53,10 +54,20 @@ def import_pybullet() -> ModuleType:
     return pybullet
 
 
+def connect(bullet: ModuleType, clients: list[int], count: int) -> None:
+    """Add so many new physics clients to ``clients``. Raises UserError where PyBullet has no room for them."""
+    for _ in range(count):
+        clients.append(bullet.connect(bullet.DIRECT))
+        if clients[-1] < 0:
+            raise UserError(
+                f"PyBullet started {len(clients) - 1} of {count} worlds and no more: use fewer environments"
+            )
+
+
 def disconnect(bullet: ModuleType, clients: list[int]) -> None:
     """Release physics clients that are still connected."""
     for client in clients:
-        if bullet.isConnected(client):
+        if client >= 0 and bullet.isConnected(client):
             bullet.disconnect(client)
 
 
@@ -69,6 +80,7 @@ class BulletEngine:
     """Fixed bodies are static, the robot is free on its wheels; poses come out after each control step."""
 
     state: RobotState
+    _release: Callable[[], object] | None = None
 
     def load(self, scene: Scene, robot: Robot, num_worlds: int, control_dt_s: float) -> None:
         """See `Engine.load`.
@@ -81,8 +93,9 @@ class BulletEngine:
         self._scene, self._robot, self._rigid = scene, robot, rigid_bodies(robot)
         self._sort_parts()
         self._prepare_robot()
-        clients = [self._bullet.connect(self._bullet.DIRECT) for _ in range(num_worlds)]
-        self._clients, self._release = clients, weakref.finalize(self, disconnect, self._bullet, clients)
+        self._clients: list[int] = []
+        self._release = weakref.finalize(self, disconnect, self._bullet, self._clients)
+        connect(self._bullet, self._clients, num_worlds)
         self._robots: list[int] = [-1] * num_worlds
         self._floors: list[set[int]] = [set() for _ in range(num_worlds)]
         self._motor_gain, self._motor_share = np.ones((num_worlds, 2)), np.ones((num_worlds, 2))  # see `_motors`
@@ -333,4 +346,5 @@ class BulletEngine:
 
     def close(self) -> None:
         """See `Engine.close`."""
-        self._release()
+        if self._release is not None:
+            self._release()

@@ -95,7 +95,7 @@ def rigid_bodies(robot: Robot) -> list[Rigid]:
         body, carrier = (-1, HERE) if joint is None else at[_other(joint, "parent")]
         pose = carrier if joint is None else combined(carrier, _pose(joint))
         if joint is None or _kind(joint, robot) != "fixed":
-            bodies.append(_new_body(joint, body, pose))
+            bodies.append(_new_body(joint, body, pose, robot))
             body, pose = len(bodies) - 1, HERE
         index = [link.name for link in robot.links].index(name)
         bodies[body] = _with_link(bodies[body], index, links[name], pose, robot)
@@ -141,12 +141,19 @@ def _kind(joint: ET.Element, robot: Robot) -> str:
     return kind
 
 
-def _new_body(joint: ET.Element | None, parent: int, pose: Pose) -> Rigid:
+def _new_body(joint: ET.Element | None, parent: int, pose: Pose, robot: Robot) -> Rigid:
     if joint is None:
         return Rigid("", parent, pose, np.zeros(3), 0.0, NO_MASS, (), ())
     axis, dynamics = joint.find("axis"), joint.find("dynamics")
     direction = np.array(read_vector(None if axis is None else axis.get("xyz"), (1.0, 0.0, 0.0)))
-    damping = float("0" if dynamics is None else dynamics.get("damping", "0"))
+    damping, friction = (
+        float("0" if dynamics is None else dynamics.get(name, "0")) for name in ("damping", "friction")
+    )
+    if friction:
+        raise RobotError(
+            f"{robot.urdf}: joint {joint.get('name')!r} has dry friction, which domain.engine=bullet does not know; "
+            "give it damping instead, or take domain.engine=mujoco"
+        )
     return Rigid(joint.attrib["name"], parent, pose, direction / np.linalg.norm(direction), damping, NO_MASS, (), ())
 
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from simgym.deploy.camera import Camera
 
 from ..draw import PARKED_Z_M, Layout, Look
-from ..engines.bullet import disconnect, import_pybullet
+from ..engines.bullet import connect, disconnect, import_pybullet
 from ..scene import Scene, Shape
 from . import Frames
 from . import raster_kernels as kernels
@@ -60,11 +60,11 @@ class BulletRenderer:
         clients: list[int] = []
         self._release = weakref.finalize(self, disconnect, self._bullet, clients)
         has_planes = any(part.shape == Shape.PLANE for part in scene.parts)
-        for _ in range(num_worlds * (2 if has_planes else 1)):
-            clients.append(self._bullet.connect(self._bullet.DIRECT))
+        connect(self._bullet, clients, num_worlds * (2 if has_planes else 1))
         shown = [TinyWorld(self._bullet, client, self._folder) for client in clients]
         self._worlds, self._backdrops = shown[:num_worlds], shown[num_worlds:]
         self._stage, self._views = np.zeros(num_worlds, STAGE), np.zeros(num_worlds, kernels.VIEW)
+        self._stage["focal_scale"] = 1
         self._lights = [Light.of(np.array([0, 0, -1]), np.ones(3), np.ones(3))] * num_worlds
         n, h, w = num_worlds, camera.height, camera.width
         self._frames = Frames(

@@ -143,7 +143,8 @@ def _stop(workers: list[_Worker]) -> None:
 
 
 def _lost(process: subprocess.Popen) -> UserError:
-    code = process.poll()
+    process.kill()  # does nothing to one that has ended, whose code stays
+    code = process.wait()
     return UserError(
         f"a process of domain.renderer=bullet ended (exit code {code}), as when memory runs out: "
         "use fewer environments, or domain.renderer=raster"
