@@ -11,7 +11,7 @@ import numpy as np
 from ..engines.bullet import xyzw
 from .meshes import Mesh
 
-NEAR_M, FAR_M = 0.02, 60.0
+NEAR_M, FAR_M = 0.02, 100.0  # snapshots are taken from 60 m above
 LIGHT_DISTANCE_M = 10.0  # from the world's origin: so far off that its view holds the largest room
 # TinyRenderer darkens what lies 0.05 behind what the light sees, and the light sees with few, large pixels: in metres
 # every slanted floor would be striped. So its worlds are this much smaller than ours.
