@@ -246,7 +246,8 @@ def blow_up(engine: Engine, world: int) -> None:
 
 @pytest.mark.parametrize("collision", ["end", "cost"])
 @pytest.mark.parametrize("name", ENGINES)
-def test_physics_that_explodes_ends_the_episode_and_names_its_draw(name, collision):
+def test_physics_that_explodes_ends_the_episode_and_names_its_draw(name, collision, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes a log where it stands
     simulation = Simulation(chair_nav(collision=collision), SIM_IN[name], 2)
     simulation.reset(np.arange(2), np.array([4, 6]))
     simulation.step(np.zeros((2, 2)))
