@@ -1,6 +1,7 @@
 """Speed of ChairNav: ``python -m benchmarks.environment [--peer <python>] [--json results.json]``.
 
-Steps a second with pictures, in a batch and through `gymnasium.make`, and the time of a reset. With ``--peer`` (the
+Steps a second with pictures, in a batch and through `gymnasium.make`, and the time of a reset; the same batch with
+the engine `bullet`, and with the renderer `bullet` as well, where PyBullet is installed. With ``--peer`` (the
 Python of an environment that has ``miniworld`` installed, see `benchmarks/_miniworld.py`) MiniWorld's FourRooms is
 measured in the same run, before and after, and the ratio is given. The machine is rarely ours alone: each figure is
 the best of several repeats.
@@ -8,15 +9,17 @@ the best of several repeats.
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 
 import simgym  # noqa: F401 (registers the environments)
-from simgym.envs.config import DOMAINS
+from simgym.envs.config import DOMAINS, DomainConfig
 from simgym.envs.simulation import Simulation
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 from simgym.policies.evaluation import episode_seeds
@@ -25,10 +28,19 @@ from . import _figures
 
 BATCH = 16
 REPEATS = 5
-TARGETS = {"batch_steps_per_s": 4000, "single_steps_per_s": 1200, "reset_ms": 2.0, "ratio_to_miniworld": 4.0}
+TARGETS = {
+    "batch_steps_per_s": 4000,
+    "batch_bullet_steps_per_s": 2500,
+    "batch_bullet_pictures_steps_per_s": 300,
+    "single_steps_per_s": 1200,
+    "reset_ms": 2.0,
+    "ratio_to_miniworld": 4.0,
+}
+BULLET = replace(DOMAINS["sim"], engine="bullet")
+BULLET_PICTURES = replace(BULLET, renderer="bullet")
 
 
-def batch_speed(domain: str, num_steps: int = 250) -> float:
+def batch_speed(domain: str | DomainConfig, num_steps: int = 250) -> float:
     """World steps a second of a batch with random actions, resets included."""
     env = gymnasium.make_vec("simgym/ChairNav-v0", BATCH, domain=domain)
     env.reset(seed=0)
@@ -57,9 +69,9 @@ def single_speed(num_steps: int = 600) -> float:
     return num_steps / seconds
 
 
-def reset_ms(count: int = 200) -> float:
+def reset_ms(domain: DomainConfig = DOMAINS["sim"], count: int = 200) -> float:
     """Milliseconds to draw, place and see a new episode in one world of a batch."""
-    simulation = Simulation(ChairNavConfig(), DOMAINS["sim"], BATCH)
+    simulation = Simulation(ChairNavConfig(), domain, BATCH)
     seeds = np.array(episode_seeds(0, count, "train"))
     simulation.reset(np.arange(BATCH), np.array(episode_seeds(1, BATCH, "train")))
     started = time.perf_counter()
@@ -68,6 +80,16 @@ def reset_ms(count: int = 200) -> float:
     seconds = time.perf_counter() - started
     simulation.close()
     return 1000 * seconds / count
+
+
+def bullet_figures() -> dict[str, float]:
+    """The figures of the batch with Bullet's physics, and with its pictures as well."""
+    return {
+        "batch_bullet_steps_per_s": max(batch_speed(BULLET) for _ in range(REPEATS)),
+        "batch_bullet_pictures_steps_per_s": max(batch_speed(BULLET_PICTURES, 100) for _ in range(REPEATS)),
+        "reset_bullet_ms": min(reset_ms(BULLET) for _ in range(REPEATS)),
+        "reset_bullet_pictures_ms": min(reset_ms(BULLET_PICTURES, 50) for _ in range(REPEATS)),
+    }
 
 
 def peer_speed(python: str) -> float:
@@ -90,11 +112,13 @@ def main() -> None:
         "single_steps_per_s": max(single_speed() for _ in range(REPEATS)),
         "reset_ms": min(reset_ms() for _ in range(REPEATS)),
     }
+    if importlib.util.find_spec("pybullet"):
+        result |= bullet_figures()
     if peer:
         result["miniworld_steps_per_s"] = max([*peer, peer_speed(arguments.peer)])
         result["ratio_to_miniworld"] = result["batch_steps_per_s"] / result["miniworld_steps_per_s"]
     for name, value in result.items():
-        print(f"{name:32s} {value:10.2f}   target {TARGETS.get(name, '-')}")
+        print(f"{name:36s} {value:10.2f}   target {TARGETS.get(name, '-')}")
     _figures.write(arguments.json, result)
 
 

@@ -1,4 +1,4 @@
-"""Speed of the raster renderer: ``python -m benchmarks.renderer [--seconds 3] [--json results.json]``.
+"""Speed of the renderers: ``python -m benchmarks.renderer [--seconds 3] [--json results.json]``.
 
 Frames a second of rgb + depth + segmentation at the default camera, in ChairNav's own rooms, from where robots drive.
 The machine is rarely ours alone, so the time of a configuration is the least of several repeats.
@@ -6,8 +6,10 @@ The machine is rarely ours alone, so the time of a configuration is the least of
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +21,22 @@ from simgym.policies.evaluation import episode_seeds
 
 from . import _figures
 
-ROWS = [("sim", 1), ("sim", 16), ("sim", 64), ("randomized", 16)]
-TARGETS = {("sim", 16): 15_000}
+ROWS = [
+    ("sim", 1, "raster"),
+    ("sim", 16, "raster"),
+    ("sim", 64, "raster"),
+    ("randomized", 16, "raster"),
+    ("sim", 16, "bullet"),
+    ("randomized", 16, "bullet"),
+]
+TARGETS = {("sim", 16, "raster"): 15_000}
 
 
-def measure(domain: str, worlds: int, seconds: float = 3.0, steps: int = 20) -> dict[str, Any]:
+def measure(
+    domain: str, worlds: int, renderer: str = "raster", seconds: float = 3.0, steps: int = 20
+) -> dict[str, Any]:
     """Best rate over repeats of ``steps`` pictures of every world, for about ``seconds``."""
-    simulation = Simulation(ChairNavConfig(), DOMAINS[domain], worlds)
+    simulation = Simulation(ChairNavConfig(), replace(DOMAINS[domain], renderer=renderer), worlds)
     simulation.reset(np.arange(worlds), np.array(episode_seeds(0, worlds, "train")))
     poses = _drive(simulation, steps)
     best, end = math.inf, time.perf_counter() + seconds
@@ -36,7 +47,8 @@ def measure(domain: str, worlds: int, seconds: float = 3.0, steps: int = 20) -> 
         best = min(best, time.perf_counter() - started)
     simulation.close()
     parts = len(simulation.task.scene.parts)
-    return {"domain": domain, "worlds": worlds, "parts": parts, "frames_per_second": worlds * steps / best}
+    rate = worlds * steps / best
+    return {"domain": domain, "worlds": worlds, "renderer": renderer, "parts": parts, "frames_per_second": rate}
 
 
 def _drive(simulation: Simulation, steps: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -55,13 +67,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="time for each row")
     arguments = parser.parse_args()
     _figures.print_machine()
-    print(f"{'domain':<12} {'worlds':>6} {'size':>8} {'frames/s':>9} {'target':>8}")
+    print(f"{'domain':<12} {'worlds':>6} {'renderer':>8} {'size':>8} {'frames/s':>9} {'target':>8}")
     rows = []
-    for domain, worlds in ROWS:
-        rows.append(row := measure(domain, worlds, arguments.seconds))
-        target = TARGETS.get((domain, worlds))
+    for domain, worlds, renderer in ROWS:
+        if renderer == "bullet" and not importlib.util.find_spec("pybullet"):
+            continue
+        rows.append(row := measure(domain, worlds, renderer, arguments.seconds))
+        target = TARGETS.get((domain, worlds, renderer))
         rate = f"{row['frames_per_second']:>9,.0f}"
-        print(f"{domain:<12} {worlds:>6} {'80x60':>8} {rate} {f'{target:,}' if target else '-':>8}", flush=True)
+        print(
+            f"{domain:<12} {worlds:>6} {renderer:>8} {'80x60':>8} {rate} {f'{target:,}' if target else '-':>8}",
+            flush=True,
+        )
     _figures.write(arguments.json, rows)
 
 

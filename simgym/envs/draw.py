@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .quaternion import multiply, rotate
 from .scene import Scene
 
 MAX_LAMPS = 4
@@ -50,6 +51,13 @@ class Layout:
             part_visible=np.ones((n, len(parts)), bool),
             robot_pose=np.zeros((n, 3)),
         )
+
+    def world_poses(self, scene: Scene, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (Q, 3) and quaternions (Q, 4) of the fixed parts of one row in the world."""
+        body = scene.part_body[: scene.num_fixed_parts]
+        body_quat = self.body_quat[row, body]
+        pos = self.body_pos[row, body] + rotate(body_quat, self.part_pos[row])
+        return pos, multiply(body_quat, self.part_quat[row])
 
 
 @dataclass

@@ -38,6 +38,46 @@ def rotate(quat: np.ndarray, vector: np.ndarray) -> np.ndarray:
     return vector + quat[..., :1] * cross + np.cross(axis, cross)
 
 
+def multiply(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The rotation ``second`` followed by ``first``: (..., 4) and (..., 4) -> (..., 4)."""
+    w, axis = first[..., :1], first[..., 1:]
+    real = w * second[..., :1] - (axis * second[..., 1:]).sum(-1, keepdims=True)
+    return np.concatenate([real, w * second[..., 1:] + second[..., :1] * axis + np.cross(axis, second[..., 1:])], -1)
+
+
+def conjugate(quat: np.ndarray) -> np.ndarray:
+    """The inverse rotation of (..., 4)."""
+    return quat * (1.0, -1.0, -1.0, -1.0)
+
+
+def from_matrix(matrix: np.ndarray) -> np.ndarray:
+    """A rotation matrix (3, 3) -> (4,), w not negative."""
+    # The matrix of Bar-Itzhack, whose eigenvector of the largest eigenvalue is the quaternion xyzw.
+    r = matrix
+    k = np.array(
+        [
+            [r[0, 0] - r[1, 1] - r[2, 2], r[1, 0] + r[0, 1], r[2, 0] + r[0, 2], r[2, 1] - r[1, 2]],
+            [r[1, 0] + r[0, 1], r[1, 1] - r[0, 0] - r[2, 2], r[2, 1] + r[1, 2], r[0, 2] - r[2, 0]],
+            [r[2, 0] + r[0, 2], r[2, 1] + r[1, 2], r[2, 2] - r[0, 0] - r[1, 1], r[1, 0] - r[0, 1]],
+            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], r[0, 0] + r[1, 1] + r[2, 2]],
+        ]
+    )
+    x, y, z, w = np.linalg.eigh(k)[1][:, -1]
+    return np.array([w, x, y, z]) * (1.0 if w >= 0 else -1.0)
+
+
+def to_matrix(quat: np.ndarray) -> np.ndarray:
+    """(4,) -> rotation matrix (3, 3)."""
+    w, x, y, z = quat.tolist()
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
 def wrap_angle(angle_rad: np.ndarray) -> np.ndarray:
     """Wrap to [-pi, pi)."""
     return (angle_rad + np.pi) % (2 * np.pi) - np.pi

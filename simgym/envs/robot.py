@@ -101,24 +101,25 @@ def _root_first(links: list[ET.Element], above: Above, path: Path) -> list[ET.El
     return sorted(links, key=lambda link: link.attrib["name"] in above)
 
 
-def _vector(text: str | None, default: Vector = (0.0, 0.0, 0.0)) -> Vector:
+def read_vector(text: str | None, default: Vector = (0.0, 0.0, 0.0)) -> Vector:
+    """Three numbers with spaces between them, or ``default`` for None."""
     if text is None:
         return default
     x, y, z = (float(value) for value in text.split())
     return x, y, z
 
 
-def _origin(element: ET.Element) -> tuple[Vector, Vector]:
+def read_origin(element: ET.Element) -> tuple[Vector, Vector]:
     """The <origin> of an element as position and rpy."""
     origin = element.find("origin")
     if origin is None:
         return (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
-    return _vector(origin.get("xyz")), _vector(origin.get("rpy"))
+    return read_vector(origin.get("xyz")), read_vector(origin.get("rpy"))
 
 
-def _part(visual: ET.Element, path: Path) -> Part:
+def read_part(visual: ET.Element, path: Path) -> Part:
     """A <visual> or <collision> as a part."""
-    pos, rpy = _origin(visual)
+    pos, rpy = read_origin(visual)
     geometry = visual.find("geometry")
     shape = None if geometry is None else next(iter(geometry), None)
     if shape is None:
@@ -131,14 +132,14 @@ def _part(visual: ET.Element, path: Path) -> Part:
 def _shape(shape: ET.Element, path: Path) -> tuple[Shape, tuple[float, float, float], Path | None]:
     try:
         if shape.tag == "box":
-            x, y, z = _vector(shape.attrib["size"])
+            x, y, z = read_vector(shape.attrib["size"])
             return Shape.BOX, (x / 2, y / 2, z / 2), None
         if shape.tag == "cylinder":
             return Shape.CYLINDER, (float(shape.attrib["radius"]), float(shape.attrib["length"]) / 2, 0.0), None
         if shape.tag == "sphere":
             return Shape.SPHERE, (float(shape.attrib["radius"]), 0.0, 0.0), None
         if shape.tag == "mesh":
-            return Shape.MESH, _vector(shape.get("scale"), (1.0, 1.0, 1.0)), _mesh(shape, path)
+            return Shape.MESH, read_vector(shape.get("scale"), (1.0, 1.0, 1.0)), _mesh(shape, path)
     except (KeyError, ValueError) as error:
         raise RobotError(f"{path}: a <{shape.tag}> lacks a number or has a wrong one ({error})") from error
     raise RobotError(f"{path}: unknown geometry <{shape.tag}>; use box, cylinder, sphere or mesh")
@@ -170,7 +171,7 @@ def mesh_file(urdf: Path, filename: str) -> Path:
 
 
 def _link_body(link: ET.Element, path: Path) -> Body:
-    return Body(link.attrib["name"], tuple(_part(visual, path) for visual in link.findall("visual")))
+    return Body(link.attrib["name"], tuple(read_part(visual, path) for visual in link.findall("visual")))
 
 
 def _joints_above(root: ET.Element, path: Path) -> Above:
@@ -180,7 +181,7 @@ def _joints_above(root: ET.Element, path: Path) -> Above:
         child, parent = joint.find("child"), joint.find("parent")
         if child is None or parent is None:
             raise RobotError(f"{path}: joint {joint.get('name')!r} lacks a <parent> or a <child>")
-        pos, rpy = _origin(joint)
+        pos, rpy = read_origin(joint)
         above[child.attrib["link"]] = parent.attrib["link"], (np.array(pos), np.array(from_rpy(rpy)))
     return above
 
@@ -210,7 +211,7 @@ def _extent(links: list[ET.Element], frames: dict[str, Frame], path: Path) -> tu
     radius = height = 0.0
     for link in links:
         for collision in link.findall("collision"):
-            reach, rise = _reach(_part(collision, path), frames[link.attrib["name"]])
+            reach, rise = _reach(read_part(collision, path), frames[link.attrib["name"]])
             radius, height = max(radius, reach), max(height, rise)
     return radius, height
 
@@ -249,7 +250,7 @@ def _drive(root: ET.Element, links: list[ET.Element], frames: dict[str, Frame], 
             raise RobotError(f"{path} has no joint {name!r}; a differential drive needs {names[0]} and {names[1]}")
         link = child.attrib["link"]
         collision = by_name[link].find("collision")
-        part = None if collision is None else _part(collision, path)
+        part = None if collision is None else read_part(collision, path)
         if part is None or part.shape not in (Shape.CYLINDER, Shape.SPHERE):
             raise RobotError(f"{path}: the wheel {link!r} needs a cylinder or a sphere as its collision shape")
         radii.append(part.size[0])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +59,7 @@ class Simulation:
         )
         self.camera = Camera.from_yaml(config.camera) if config.camera else Camera.from_fov(80, 60, np.radians(69.0))
         self._look = make_look(domain, self.task.scene)
-        self.renderer = make_renderer(domain.renderer, self._look.textures)
+        self.renderer = make_renderer(domain.renderer, self._look.textures, num_worlds)
         self.renderer.load(self.task.scene, self.camera, num_worlds)
         self.engine = make_engine(domain.engine)
         self.engine.load(self.task.scene, self.task.robot, num_worlds, self.task.control_dt_s)
@@ -108,7 +109,15 @@ class Simulation:
     def step(self, action: np.ndarray) -> Outcome:
         """Advance every world by one control step with (n, 2) actions in [-1, 1]."""
         command = self._commands.send(self.task.command(action))
+        failed = self.engine.state.failed.copy()
         self.engine.step(self.task.robot.drive.wheel_velocity(command))
+        for world in np.flatnonzero(self.engine.state.failed & ~failed):
+            warnings.warn(
+                f"the physics of {self.domain.engine} gave no finite numbers; the episode ends as a collision. "
+                f"Its draw: {self.draws[world]}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         self._render(None)
         self._sense(self._all)
         return self.task.advance(self.engine.state, self._frames.segmentation)

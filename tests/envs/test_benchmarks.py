@@ -7,10 +7,12 @@ import pytest
 from benchmarks import _figures, environment, expert, renderer
 
 
-@pytest.mark.parametrize("domain", ["sim", "randomized"])
-def test_renderer(domain):
-    row = renderer.measure(domain, worlds=2, seconds=0.0, steps=2)
-    assert row["domain"] == domain and row["worlds"] == 2
+@pytest.mark.parametrize(("domain", "name"), [("sim", "raster"), ("randomized", "raster"), ("randomized", "bullet")])
+def test_renderer(domain, name):
+    if name == "bullet":
+        pytest.importorskip("pybullet")
+    row = renderer.measure(domain, 2, name, seconds=0.0, steps=2)
+    assert row["domain"] == domain and row["worlds"] == 2 and row["renderer"] == name
     assert row["parts"] > 50 and row["frames_per_second"] > 0
 
 
@@ -27,8 +29,14 @@ def test_expert(domain, split):
     assert {"spl", "collision_rate"} <= set(row)
 
 
+@pytest.mark.parametrize("domain", ["sim", environment.BULLET, environment.BULLET_PICTURES])
+def test_environment_in_a_batch(domain):
+    if domain != "sim":
+        pytest.importorskip("pybullet")
+    assert environment.batch_speed(domain, num_steps=2) > 0
+
+
 def test_environment():
-    assert environment.batch_speed("sim", num_steps=2) > 0
     assert environment.single_speed(num_steps=2) > 0
     assert environment.reset_ms(count=2) > 0
 

@@ -13,18 +13,11 @@ from simgym.envs.draw import PARKED_Z_M, Dynamics, Layout
 from simgym.envs.engines import mujoco as engine_module
 from simgym.envs.engines.mujoco import MujocoEngine
 from simgym.envs.quaternion import from_yaw, rotate, yaw
-from simgym.envs.robot import load_robot
 from simgym.envs.scene import Scene, Semantic, Shape
-from simgym.envs.tasks.chair_nav.config import ChairNavConfig, ClutterRanges
 from simgym.envs.tasks.chair_nav.furniture import CHAIRS, CLUTTER, OBSTACLES, Slot
-from simgym.envs.tasks.chair_nav.layout import LayoutSampler, build_bodies
 from tests.envs.helpers import assert_same
+from tests.envs.worlds import DT_S, ROBOT, SCENE, begin, drawn_layout, drive, empty_layout, scaled, stack, wall_at
 
-ROBOT = load_robot("rover")
-CLUTTERED = ClutterRanges(furniture=(0, 4), wall_items=(0, 2))
-SCENE = Scene(build_bodies(ChairNavConfig().layout, CLUTTERED), ROBOT.links, ROBOT.camera_link)
-SAMPLER = LayoutSampler(SCENE, ROBOT, ChairNavConfig().layout, CLUTTERED, success_distance_m=1.0)
-DT_S = 0.2
 KINDS = {
     **{f"chair0/{name}": (build, "chair0") for split in CHAIRS.values() for name, build in split.items()},
     **{f"{kind.name}0": (kind.build, f"{kind.name}0") for kind, *_ in OBSTACLES.values()},
@@ -36,48 +29,6 @@ def make_engine(n: int = 1, scene: Scene = SCENE) -> MujocoEngine:
     engine = MujocoEngine()
     engine.load(scene, ROBOT, n, DT_S)
     return engine
-
-
-def empty_layout() -> Layout:
-    """One row: the floor alone, the robot at the origin."""
-    layout = Layout.nominal(SCENE, 1)
-    layout.part_visible[:] = False
-    layout.part_visible[0, SCENE.part_range(SCENE.body_index("floor"))] = True
-    return layout
-
-
-def wall_at(x: float, layout: Layout | None = None, visible: bool = True) -> Layout:
-    """A wall across the way whose face is at ``x``."""
-    layout = layout or empty_layout()
-    part = SCENE.part_range(SCENE.body_index("walls")).start
-    layout.part_pos[0, part], layout.part_size[0, part] = (x + 0.1, 0, 1.0), (0.1, 2.0, 1.0)
-    layout.part_visible[0, part] = visible
-    return layout
-
-
-def drawn_layout(seed: int, split: str = "train") -> Layout:
-    return SAMPLER.sample(np.random.default_rng(seed), split, seed)[0]
-
-
-def stack(layouts: list[Layout]) -> Layout:
-    return Layout(**{f.name: np.concatenate([getattr(row, f.name) for row in layouts]) for f in fields(Layout)})
-
-
-def begin(engine: MujocoEngine, layouts: list[Layout], dynamics: Dynamics | None = None) -> None:
-    n = len(layouts)
-    engine.apply(np.arange(n), stack(layouts), dynamics or Dynamics.nominal(n))
-
-
-def drive(engine: MujocoEngine, forward: float, turn: float, steps: int) -> np.ndarray:
-    """(steps, n, 4) x, y, yaw_rad, collision after each control step of a constant command."""
-    n = len(engine.state.collision)
-    wheels = ROBOT.drive.wheel_velocity(np.tile([forward, turn], (n, 1)))
-    rows = []
-    for _ in range(steps):
-        engine.step(wheels)
-        heading = yaw(engine.state.link_quat[:, 0])
-        rows.append(np.column_stack([engine.state.link_pos[:, 0, :2], heading, engine.state.collision]))
-    return np.stack(rows)
 
 
 @pytest.fixture(scope="module")
@@ -245,10 +196,6 @@ def test_every_kind_of_furniture_stops_the_robot(kind):
 
 def field_of(engine: MujocoEngine, name: str, world: int = 0) -> np.ndarray:
     return getattr(engine._batch.get_model(world), name).copy()
-
-
-def scaled(**factors: float) -> Dynamics:
-    return replace(Dynamics.nominal(1), **{name: np.array([value]) for name, value in factors.items()})
 
 
 SCALED = {

@@ -43,7 +43,7 @@ class Stage:
         self.task.begin(0, layout, Episode(slots, blocked, blocked.copy(), field, self.shortest, {}))
         self.body = self.task.scene.body_index("chair0")
 
-    def advance(self, x=0.0, y=0.0, heading=0.0, collision=False, seen=None):
+    def advance(self, x=0.0, y=0.0, heading=0.0, collision=False, failed=False, seen=None):
         """One step that ends there; ``seen`` is the pixels of each chair, by default all the picture the first one."""
         links = len(ROBOT.links)
         state = RobotState(
@@ -51,6 +51,7 @@ class Stage:
             link_quat=np.tile(from_yaw(heading), (1, links, 1)),
             velocity=np.zeros((1, 2)),
             collision=np.array([collision]),
+            failed=np.array([failed]),
         )
         segmentation = np.full((PIXELS, 2), -1, np.int16)
         first = 0

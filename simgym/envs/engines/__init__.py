@@ -11,7 +11,13 @@ from simgym.errors import UsageError
 
 from ..draw import Dynamics, Layout
 from ..robot import Robot
-from ..scene import Scene
+from ..scene import Body, Scene, Semantic
+
+CONTACT_CHECK_S = 0.05  # collisions are read this often: 2.5 cm of travel at full speed
+WHEEL_GAIN_NM_S = 1.0  # torque per rad/s of velocity error
+ROTOR_INERTIA_KG_M2 = 0.01  # of a geared motor, at the wheel
+WHEEL_FRICTION = 1.0  # sliding; all but the wheels slide without friction
+WHEEL_HALF_WIDTH_M = 0.003  # a broad cylinder scrubs on both edges as the robot turns: it would turn 7 % too slowly
 
 
 @dataclass
@@ -22,6 +28,7 @@ class RobotState:
     link_quat: np.ndarray  # (n, L, 4) world, wxyz
     velocity: np.ndarray  # (n, 2) of the base: forward m/s in its own frame, yaw rate rad/s
     collision: np.ndarray  # (n,) bool: touched a fixed body other than the floor during the last control step
+    failed: np.ndarray  # (n,) bool: the physics gave no finite numbers; poses are the last good ones until a reset
 
 
 class Engine(Protocol):
@@ -51,4 +58,23 @@ def make_engine(name: str) -> Engine:
         from .mujoco import MujocoEngine
 
         return MujocoEngine()
-    raise UsageError(f"domain.engine={name!r}: expected 'mujoco'")
+    if name == "bullet":
+        from .bullet import BulletEngine
+
+        return BulletEngine()
+    raise UsageError(f"domain.engine={name!r}: expected 'mujoco' or 'bullet'")
+
+
+def contact_checks(control_dt_s: float) -> int:
+    """How many times contacts are read in a control step: a whole number. Raises UsageError where it is none."""
+    checks = control_dt_s / CONTACT_CHECK_S
+    if checks < 1 or abs(checks - round(checks)) > 1e-6:
+        raise UsageError(
+            f"env.control_rate_hz={1 / control_dt_s:g}: expected a divisor of {1 / CONTACT_CHECK_S:g}, such as 5 or 10"
+        )
+    return round(checks)
+
+
+def is_floor(body: Body) -> bool:
+    """Whether robots stand on it, so that touching it is no collision."""
+    return any(part.semantic == Semantic.FLOOR for part in body.parts)

@@ -11,20 +11,24 @@ import numpy as np
 from mujoco.batch import Batch
 
 from simgym.cores import usable_cores
-from simgym.errors import UsageError
 
 from ..draw import PARKED_Z_M, Dynamics, Layout
 from ..quaternion import from_yaw, rotate
 from ..robot import Robot, RobotError, mesh_file
-from ..scene import Part, Scene, Semantic, Shape
-from . import RobotState
+from ..scene import Part, Scene, Shape
+from . import (
+    CONTACT_CHECK_S,
+    ROTOR_INERTIA_KG_M2,
+    WHEEL_FRICTION,
+    WHEEL_GAIN_NM_S,
+    WHEEL_HALF_WIDTH_M,
+    RobotState,
+    contact_checks,
+    is_floor,
+)
 
 PHYSICS_DT_S = 0.025  # within 7 cm and 3 degrees of 0.001 after 8 s of driving; 1/60 would be within 1 cm
-CONTACT_CHECK_S = 0.05  # collisions are read this often: 2.5 cm of travel at full speed
-WHEEL_GAIN_NM_S = 1.0  # torque per rad/s of velocity error
-ROTOR_INERTIA_KG_M2 = 0.01  # of a geared motor, at the wheel
-WHEEL_FRICTION = (1.0, 0.005, 0.0001)
-WHEEL_HALF_WIDTH_M = 0.003  # a broad cylinder scrubs on both edges as the robot turns: it would turn 7 % too slowly
+FRICTION = (WHEEL_FRICTION, 0.005, 0.0001)  # sliding; the others count for nothing at condim 3
 FLOOR_GROUP, FURNITURE_GROUP = 1, 2  # collision bits
 
 _GEOM = {
@@ -47,7 +51,7 @@ class MujocoEngine:
 
     def load(self, scene: Scene, robot: Robot, num_worlds: int, control_dt_s: float) -> None:
         """See `Engine.load`. Raises RobotError where the URDF does not compile, UsageError for an odd rate."""
-        self._chunks = _contact_checks(control_dt_s)
+        self._chunks = contact_checks(control_dt_s)
         self._robot = robot
         try:
             model = _compile(scene, robot)
@@ -62,7 +66,9 @@ class MujocoEngine:
             link_quat=np.zeros((num_worlds, len(robot.links), 4)),
             velocity=np.zeros((num_worlds, 2)),
             collision=np.zeros(num_worlds, bool),
+            failed=np.zeros(num_worlds, bool),
         )
+        self._all = np.arange(num_worlds)
         self._contact_found = self._batch.bind("sensordata")  # (n, 1)
         self._xpos, self._xquat = self._batch.bind("xpos"), self._batch.bind("xquat")
         self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
@@ -95,6 +101,7 @@ class MujocoEngine:
         self._qpos[worlds, 3:7] = from_yaw(layout.robot_pose[:, 2])
         self._batch.forward(worlds, stage=mujoco.mjtStage.mjSTAGE_VEL.value)
         self.state.collision[worlds] = False
+        self.state.failed[worlds] = False
         self._read_state(worlds)
 
     def _write_layout(self, worlds: np.ndarray, layout: Layout) -> None:
@@ -129,10 +136,13 @@ class MujocoEngine:
             stage = mujoco.mjtStage.mjSTAGE_VEL if last else mujoco.mjtStage.mjSTAGE_NONE
             self._batch.step(nstep=self._substeps, stage=stage.value)
             self.state.collision |= self._contact_found[:, 0] > 0
-        self._read_state(slice(None))
+        self._read_state(self._all)
 
-    def _read_state(self, worlds: np.ndarray | slice) -> None:
+    def _read_state(self, worlds: np.ndarray) -> None:
         state = self.state
+        state.failed[worlds] |= ~(np.isfinite(self._qpos[worlds]).all(1) & np.isfinite(self._qvel[worlds]).all(1))
+        state.velocity[worlds] = 0
+        worlds = worlds[~state.failed[worlds]]
         state.link_pos[worlds] = self._xpos[worlds][:, self._links]
         state.link_quat[worlds] = self._xquat[worlds][:, self._links]
         base_to_world = self._qpos[worlds, 3:7]
@@ -145,16 +155,6 @@ class MujocoEngine:
         self.__dict__.pop("_batch", None)
 
 
-def _contact_checks(control_dt_s: float) -> int:
-    """How many times contacts are read in a control step: a whole number."""
-    checks = control_dt_s / CONTACT_CHECK_S
-    if checks < 1 or abs(checks - round(checks)) > 1e-6:
-        raise UsageError(
-            f"env.control_rate_hz={1 / control_dt_s:g}: expected a divisor of {1 / CONTACT_CHECK_S:g}, such as 5 or 10"
-        )
-    return round(checks)
-
-
 def _compile(scene: Scene, robot: Robot) -> mujoco.MjModel:
     """The robot's URDF plus one static body for each fixed body of the scene, all under one parent."""
     spec = mujoco.MjSpec.from_file(str(robot.urdf))
@@ -165,17 +165,19 @@ def _compile(scene: Scene, robot: Robot) -> mujoco.MjModel:
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     # The bounding volumes inside bodies are built at compilation, and draws change what they bound.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    # Physics that fails must show, not start again from the origin.
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     root = spec.body(robot.links[0].name)
     root.add_freejoint()
     _set_up_robot(spec, robot)
     furniture = spec.worldbody.add_body(name="furniture")
     index = 0
     for body in scene.bodies:
-        is_floor = any(part.semantic == Semantic.FLOOR for part in body.parts)
-        node = (spec.worldbody if is_floor else furniture).add_body(name=body.name, pos=_OFF_ORIGIN, quat=_OFF_AXES)
+        parent, group = (spec.worldbody, FLOOR_GROUP) if is_floor(body) else (furniture, FURNITURE_GROUP)
+        node = parent.add_body(name=body.name, pos=_OFF_ORIGIN, quat=_OFF_AXES)
         for part in body.parts:
             if part.collides:
-                _add_geom(spec, node, part, index, FLOOR_GROUP if is_floor else FURNITURE_GROUP)
+                _add_geom(spec, node, part, index, group)
             index += 1
     spec.add_sensor(
         name="collision",
@@ -197,7 +199,7 @@ def _set_up_robot(spec: mujoco.MjSpec, robot: Robot) -> None:
             is_wheel = any(joint.name in robot.drive.joints for joint in spec.body(link.name).joints)
             if is_wheel and geom.type == mujoco.mjtGeom.mjGEOM_CYLINDER:
                 geom.size[1] = WHEEL_HALF_WIDTH_M
-            geom.friction = WHEEL_FRICTION
+            geom.friction = FRICTION
             geom.condim = 3 if is_wheel else 1  # all but the wheels slide without friction
             geom.priority = 1  # the robot's contact parameters count, whatever it stands on
     torque = robot.drive.wheel_torque_nm

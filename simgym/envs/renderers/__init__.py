@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from simgym.cores import usable_cores
 from simgym.deploy.camera import Camera
 from simgym.errors import UsageError
 
@@ -48,10 +49,16 @@ class Renderer(Protocol):
         """Release everything; may be called twice."""
 
 
-def make_renderer(name: str, textures: np.ndarray | None = None) -> Renderer:
+def make_renderer(name: str, textures: np.ndarray | None = None, num_worlds: int = 1) -> Renderer:
     """The renderer of a domain, with a look's textures, not loaded yet. Raises UsageError with the known names."""
     if name == "raster":
         from .raster import RasterRenderer
 
         return RasterRenderer(textures)
-    raise UsageError(f"domain.renderer={name!r}: expected 'raster'")
+    if name == "bullet":
+        from .bullet import BulletRenderer
+        from .workers import WorkerRenderer
+
+        processes = min(num_worlds, usable_cores())
+        return WorkerRenderer(textures, processes) if processes > 1 else BulletRenderer(textures)
+    raise UsageError(f"domain.renderer={name!r}: expected 'raster' or 'bullet'")

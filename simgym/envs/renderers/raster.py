@@ -65,7 +65,7 @@ class RasterRenderer:
         )
         self._worlds = np.arange(n)
         self._link_pos, self._link_quat = np.zeros((n, num_links, 3)), np.tile([1.0, 0, 0, 0], (n, num_links, 1))
-        self._intrinsics = _intrinsics(camera, self.supersample)
+        self._intrinsics = intrinsics(camera, self.supersample)
         self._views = np.zeros(n, kernels.VIEW)
         self._scratch = self._new_scratch(camera.height * self.supersample, camera.width * self.supersample)
         self._lamps = self._new_lamps(0)
@@ -119,8 +119,8 @@ class RasterRenderer:
         """
         view = np.zeros(1, kernels.VIEW)
         view["eye"] = position
-        view["rotation"] = _look_at(np.asarray(position, float), np.asarray(target, float))
-        view["fx"], view["fy"], view["cx"], view["cy"] = _intrinsics(camera, supersample)
+        view["rotation"] = look_at(np.asarray(position, float), np.asarray(target, float))
+        view["fx"], view["fy"], view["cx"], view["cy"] = intrinsics(camera, supersample)
         scratch = self._new_scratch(camera.height * supersample, camera.width * supersample)
         frames, buffers = _new_frames(1, camera)
         self._draw(np.array([0]), np.array([range(self.num_worlds)[world]]), view, supersample, scratch, buffers)
@@ -260,7 +260,7 @@ def _mipmaps(textures: np.ndarray | None) -> kernels.Textures:
     return kernels.Textures(rgb[:, 0] | rgb[:, 1] << 16 | rgb[:, 2] << 32, starts, edge)
 
 
-def _intrinsics(camera: Camera, supersample: int) -> np.ndarray:
+def intrinsics(camera: Camera, supersample: int) -> np.ndarray:
     """fx, fy, cx, cy in samples."""
     return np.array([camera.fx, camera.fy, camera.cx, camera.cy], float) * supersample
 
@@ -273,7 +273,7 @@ def _new_frames(n: int, camera: Camera) -> tuple[Frames, kernels.Target]:
     return Frames(rgb, depth, segmentation), kernels.Target(rgb, depth, segmentation.view(np.int32)[..., 0])
 
 
-def _look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
+def look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
     """(3, 3) world to optical frame."""
     distance = np.linalg.norm(target - position)
     if distance < 1e-9:

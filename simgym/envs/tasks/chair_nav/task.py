@@ -140,7 +140,8 @@ class ChairNav:
     def advance(self, state: RobotState, segmentation: np.ndarray) -> Outcome:
         """Judge one control step from the robot's state and what its camera sees (n, H, W, 2)."""
         self.steps += 1
-        self.collisions += state.collision
+        collided = state.collision | state.failed
+        self.collisions += collided
         position = state.link_pos[:, 0, :2]
         self.path_m += np.hypot(*(position - self.position).T)
         self.position[:] = position
@@ -152,13 +153,13 @@ class ChairNav:
         terms = {
             "progress": progress,
             "success": self.success.astype(float),
-            "collision": state.collision.astype(float),
+            "collision": collided.astype(float),
             "tightness": self._tight.astype(float),
             "time": np.ones_like(progress),
         }
         weights = self.config.reward
         reward = sum(getattr(weights, term.name) * terms[term.name] for term in fields(RewardConfig))
-        ends = state.collision if self.config.collision == "end" else np.zeros_like(state.collision)
+        ends = collided if self.config.collision == "end" else state.failed
         terminated = self.success | ends
         return Outcome(np.asarray(reward), terms, terminated, ~terminated & (self.steps >= self.max_steps))
 
