@@ -45,10 +45,20 @@ def option(
 
 
 def span(
-    default: tuple[float, float], help: str, *, unit: str = "", low: float | None = None, high: float | None = None
+    default: tuple[float, float],
+    help: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    nominal: float | None = None,
 ) -> Any:
-    """A dataclass field that holds a range ``(low, high)``, both ends within the bounds and in order."""
-    return field(default=default, metadata={"help": help, "unit": unit, "low": low, "high": high, "span": True})
+    """A dataclass field that holds a range ``(low, high)``, both ends within the bounds and in order.
+
+    ``nominal`` is the value that stands for no randomization, where there is one.
+    """
+    bounds = {"low": low, "high": high, "nominal": nominal}
+    return field(default=default, metadata={"help": help, "unit": unit, "span": True} | bounds)
 
 
 @dataclass(frozen=True)

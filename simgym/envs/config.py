@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from simgym.config.option import check, option, span
@@ -27,12 +27,14 @@ class LookRanges:
     light_elevation_deg: tuple[float, float] = span((25.0, 85.0), "above the horizon: =U", unit="deg", high=90.0)
     light: tuple[float, float] = span((0.2, 0.8), "directional intensity: =U", low=0.0)
     ambient: tuple[float, float] = span((0.45, 0.9), "ambient intensity: =U", low=0.0)
-    light_tint: tuple[float, float] = span((0.8, 1.0), "of each colour channel: *U", low=0.0)
-    camera_height_m: tuple[float, float] = span((-0.05, 0.05), "+U", unit="m")
-    camera_pitch_deg: tuple[float, float] = span((-5.0, 5.0), "down positive: +U", unit="deg", low=-45.0, high=45.0)
-    camera_roll_deg: tuple[float, float] = span((-1.5, 1.5), "+U", unit="deg", low=-45.0, high=45.0)
-    camera_yaw_deg: tuple[float, float] = span((-3.0, 3.0), "+U", unit="deg", low=-45.0, high=45.0)
-    focal_scale: tuple[float, float] = span((0.93, 1.07), "focal length, so the field of view: *U", low=0.2)
+    light_tint: tuple[float, float] = span((0.8, 1.0), "of each colour channel: *U", low=0.0, nominal=1)
+    camera_height_m: tuple[float, float] = span((-0.05, 0.05), "+U", unit="m", nominal=0)
+    camera_pitch_deg: tuple[float, float] = span(
+        (-5.0, 5.0), "down positive: +U", unit="deg", low=-45.0, high=45.0, nominal=0
+    )
+    camera_roll_deg: tuple[float, float] = span((-1.5, 1.5), "+U", unit="deg", low=-45.0, high=45.0, nominal=0)
+    camera_yaw_deg: tuple[float, float] = span((-3.0, 3.0), "+U", unit="deg", low=-45.0, high=45.0, nominal=0)
+    focal_scale: tuple[float, float] = span((0.93, 1.07), "focal length, so the field of view: *U", low=0.2, nominal=1)
     textures: int = option(96, "size of the bank of procedural textures", low=1)
 
 
@@ -40,16 +42,20 @@ class LookRanges:
 class DynamicsRanges:
     """Ranges, each (lowest, highest); a range of zero width is exact."""
 
-    mass_scale: tuple[float, float] = span((0.8, 1.3), "mass of every link: *U", low=0.1)
-    wheel_friction_scale: tuple[float, float] = span((0.6, 1.3), "friction of the wheels: *U", low=0.05)
-    actuator_gain_scale: tuple[float, float] = span((0.7, 1.3), "gain of the motors: *U", low=0.05)
-    actuator_lag_s: tuple[float, float] = span((0.0, 0.15), "time constant of commands: =U", unit="s", low=0.0)
-    action_delay_steps: tuple[int, int] = span((0, 1), "whole control steps: =U", low=0, high=MAX_DELAY_STEPS)
+    mass_scale: tuple[float, float] = span((0.8, 1.3), "mass of every link: *U", low=0.1, nominal=1)
+    wheel_friction_scale: tuple[float, float] = span((0.6, 1.3), "friction of the wheels: *U", low=0.05, nominal=1)
+    actuator_gain_scale: tuple[float, float] = span((0.7, 1.3), "gain of the motors: *U", low=0.05, nominal=1)
+    actuator_lag_s: tuple[float, float] = span(
+        (0.0, 0.15), "time constant of commands: =U", unit="s", low=0.0, nominal=0
+    )
+    action_delay_steps: tuple[int, int] = span(
+        (0, 1), "whole control steps: =U", low=0, high=MAX_DELAY_STEPS, nominal=0
+    )
     velocity_noise_m_s: tuple[float, float] = span(
-        (0.0, 0.03), "standard deviation of the measured forward speed: =U", unit="m/s", low=0.0
+        (0.0, 0.03), "standard deviation of the measured forward speed: =U", unit="m/s", low=0.0, nominal=0
     )
     velocity_noise_rad_s: tuple[float, float] = span(
-        (0.0, 0.08), "standard deviation of the measured yaw rate: =U", unit="rad/s", low=0.0
+        (0.0, 0.08), "standard deviation of the measured yaw rate: =U", unit="rad/s", low=0.0, nominal=0
     )
 
 
@@ -61,6 +67,24 @@ class RandomizationConfig:
     look: LookRanges = option(LookRanges, "appearance and camera, for look=randomized")
     clutter: ClutterRanges = option(ClutterRanges, "things that training in `sim` never sees")
     dynamics: DynamicsRanges = option(DynamicsRanges, "physics, timing and noise")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ADRConfig:
+    """Automatic domain randomization: in training the ranges grow as the policy copes (`simgym.envs.curriculum`)."""
+
+    enabled: bool = option(False, "training starts in the nominal world; `domain.randomization` is what it grows into")
+    boundary_probability: float = option(0.5, "share of the episodes at one end of one range", low=0.0, high=1.0)
+    episodes: int = option(10, "at an end, after which it moves or stays", low=1)
+    widen_at: float = option(0.8, "success rate from which on an end moves out", low=0.0, high=1.0)
+    narrow_at: float = option(0.5, "success rate up to which an end moves in", low=0.0, high=1.0)
+    step: float = option(0.1, "share of the full range by which an end moves", low=0.001, high=1.0)
+
+    def __post_init__(self) -> None:
+        if not self.narrow_at < self.widen_at:
+            raise UsageError(
+                f"domain.adr.narrow_at={self.narrow_at}: must be below domain.adr.widen_at={self.widen_at}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +177,7 @@ class DomainConfig:
     photo: PhotoRanges = option(PhotoRanges, "places and what varies in them, for look=photo")
     flaws: FlawRanges = option(FlawRanges, "what the camera does to the picture")
     randomization: RandomizationConfig = option(RandomizationConfig, "what a draw may change")
+    adr: ADRConfig = option(ADRConfig, "whether training grows into that step by step")
 
     @property
     def shown_look(self) -> str:
@@ -200,13 +225,15 @@ STANDIN = DomainConfig(
         ),
     ),
 )
+RANDOMIZED = DomainConfig(
+    name="randomized",
+    look="randomized",
+    randomization=RandomizationConfig(enabled=True, clutter=ClutterRanges(furniture=(0, 6), wall_items=(0, 8))),
+)
 DOMAINS = {
     "sim": DomainConfig(),
-    "randomized": DomainConfig(
-        name="randomized",
-        look="randomized",
-        randomization=RandomizationConfig(enabled=True, clutter=ClutterRanges(furniture=(0, 6), wall_items=(0, 8))),
-    ),
+    "randomized": RANDOMIZED,
+    "adr": replace(RANDOMIZED, name="adr", adr=ADRConfig(enabled=True)),
     "standin": STANDIN,
 }
 
@@ -228,7 +255,7 @@ def _needs(domain: DomainConfig) -> list[tuple[tuple[str, ...], bool, str, str]]
     ranges = tuple(f"domain.randomization.{name}." for name in ("look", "clutter", "dynamics"))
     return [
         (
-            (*ranges, "domain.look=randomized"),
+            (*ranges, "domain.look=randomized", "domain.adr."),
             domain.randomization.enabled,
             "while randomization is off",
             "add domain.randomization.enabled=true, or take domain=randomized",

@@ -15,7 +15,8 @@ from simgym.deploy.camera import Camera
 from simgym.errors import UsageError
 
 from .camera_flaws import CameraFlaws
-from .config import DomainConfig, check_domain
+from .config import DomainConfig, RandomizationConfig, check_domain
+from .curriculum import Boundary, Curriculum
 from .draw import Draw, Dynamics, Setting
 from .drive import CommandPath
 from .dynamics import sample_dynamics
@@ -29,6 +30,7 @@ from .tasks.chair_nav.config import ChairNavConfig, ClutterRanges
 from .tasks.chair_nav.task import ChairNav, Outcome
 
 MAX_EPISODE_SEED = 2**31
+CURRICULUM_STREAM = 6  # of an episode's seed; those of the camera's flaws are below it
 
 
 @dataclass
@@ -69,6 +71,8 @@ class Simulation:
         self._noise = [np.random.default_rng(0) for _ in range(num_worlds)]
         self._velocity_noise = np.zeros((num_worlds, 2))
         self._velocity = np.zeros((num_worlds, 2), np.float32)
+        self.curriculum: Curriculum | None = None  # whose ranges are drawn from; training sets it where the domain asks
+        self._pins: list[Boundary | None] = [None] * num_worlds
         self.draws: list[dict[str, Any]] = [{} for _ in range(num_worlds)]  # what was drawn, for info["draw"]
         self._all = np.arange(num_worlds)
 
@@ -91,11 +95,14 @@ class Simulation:
         )
         has_place = self.domain.look == "photo"
         place = place_of(self.domain.place, seed, self.split) if has_place else None
-        layout, episode = self.task.sample(layout_rng, self.split, seed, place)
+        ranges = self._ranges(world, seed)
+        clutter = ranges.clutter if ranges.enabled else None
+        layout, episode = self.task.sample(layout_rng, self.split, seed, place, clutter)
         self.task.begin(world, layout, episode)
-        look, look_facts = self._look.sample(look_rng, Setting(layout, episode.kinds, place))
-        enabled, ranges = self.domain.randomization.enabled, self.domain.randomization.dynamics
-        dynamics, dynamics_facts = sample_dynamics(dynamics_rng, ranges) if enabled else (Dynamics.nominal(1), {})
+        look, look_facts = self._look.sample(look_rng, Setting(layout, episode.kinds, place), ranges.look)
+        dynamics, dynamics_facts = (
+            sample_dynamics(dynamics_rng, ranges.dynamics) if ranges.enabled else (Dynamics.nominal(1), {})
+        )
         self.draws[world] = {
             "episode_seed": seed,
             "split": self.split,
@@ -105,6 +112,19 @@ class Simulation:
             "flaws": self.flaws.apply(world, seed, seed if place is None else place, float(look.focal_scale[0])),
         }
         return Draw(layout, look, dynamics)
+
+    def _ranges(self, world: int, seed: int) -> RandomizationConfig:
+        """What this episode is drawn from: the domain's ranges, or those that the curriculum has come to."""
+        if self.curriculum is None:
+            return self.domain.randomization
+        ranges, self._pins[world] = self.curriculum.draw(np.random.default_rng([seed, CURRICULUM_STREAM]))
+        return ranges
+
+    def report_to_curriculum(self, world: int) -> None:
+        """Tell the curriculum, if there is one, how the episode that has just ended in ``world`` went."""
+        pin = self._pins[world]
+        if self.curriculum is not None and pin is not None:
+            self.curriculum.record(pin, bool(self.task.success[world]))
 
     def step(self, action: np.ndarray) -> Outcome:
         """Advance every world by one control step with (n, 2) actions in [-1, 1]."""

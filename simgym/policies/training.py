@@ -30,6 +30,7 @@ from simgym.bundling import save_bundle
 from simgym.config.schema import TrainConfig
 from simgym.deploy.bundle import Contract, policy_contract
 from simgym.deploy.policy import FrameStack, Policy
+from simgym.envs.curriculum import Curriculum
 from simgym.envs.simulation import Simulation
 from simgym.errors import UsageError
 from simgym.files import atomic_path, remove_leftovers
@@ -95,9 +96,13 @@ def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | N
 class Segments(BaseCallback):
     """At every segment's end: evaluate, save, and begin the next one from its own seed."""
 
-    def __init__(self, config: TrainConfig, out: Path, progress: dict[str, Any]) -> None:
+    def __init__(
+        self, config: TrainConfig, out: Path, progress: dict[str, Any], curriculum: Curriculum | None = None
+    ) -> None:
         super().__init__()
-        self.config, self.out = config, out
+        self.config, self.out, self.curriculum = config, out, curriculum
+        if curriculum is not None and "curriculum" in progress:
+            curriculum.restore(progress["curriculum"])
         self.curve: list[dict[str, Any]] = progress.get("curve", [])
         self.best: list[float] = progress.get("best", [-1.0, -np.inf])  # success rate, mean return
         self.seconds_before: float = progress.get("wall_seconds", 0.0)
@@ -113,6 +118,7 @@ class Segments(BaseCallback):
         self._started_at = time.perf_counter()
         self._num_threads = torch.get_num_threads()
         self._evaluation = Simulation(self.config.env, self.config.domain, EVALUATION_WORLDS, "train")
+        self._evaluation.curriculum = self.curriculum
         self._begin()
 
     def close(self) -> None:
@@ -162,6 +168,8 @@ class Segments(BaseCallback):
             f"{self.num_timesteps:>9,} steps: success {score[0]:.0%} ({low:.0%}-{high:.0%}), spl {summary['spl']:.2f}"
         )
         progress = {"curve": self.curve, "best": self.best, "wall_seconds": self.wall_seconds}
+        if self.curriculum is not None:
+            progress["curriculum"] = self.curriculum.state()
         save_checkpoint(self.out / CHECKPOINTS, self.model, progress)
 
     def _log(self, evaluation: Evaluation, summary: dict[str, Any]) -> None:
@@ -181,6 +189,8 @@ class Segments(BaseCallback):
         torch.set_num_threads(self._num_threads)
         for name, values in self._terms.items():
             self.logger.record(f"reward/{name}", float(np.mean(values[-200:])))
+        for name, value in self.curriculum.facts().items() if self.curriculum is not None else ():
+            self.logger.record(f"adr/{name}", value)
 
 
 @contextmanager
@@ -227,10 +237,13 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
     torch.set_num_threads(os.cpu_count() or 1)
     remove_leftovers(out)
     simulation = Simulation(config.env, config.domain, config.algo.num_envs, "train")
+    if config.domain.adr.enabled:
+        simulation.curriculum = Curriculum(config.domain.randomization, config.domain.adr)
     env = build_env(config, simulation)
     model = build_model(config, env, out / "tensorboard")
     checkpoint = latest_checkpoint(out / CHECKPOINTS) if resume else None
-    segments = Segments(config, out, load_checkpoint(checkpoint, model) if checkpoint else {})
+    progress = load_checkpoint(checkpoint, model) if checkpoint else {}
+    segments = Segments(config, out, progress, simulation.curriculum)
     remaining = config.total_steps - model.num_timesteps
     if remaining > 0:
         with _stop_on_signals(segments):

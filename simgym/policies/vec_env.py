@@ -122,6 +122,7 @@ class SimulationVecEnv(VecEnv):
         task = self.simulation.task
         measures = task.info()
         for world in worlds:
+            self.simulation.report_to_curriculum(world)
             seconds = float(task.steps[world] * task.control_dt_s)
             infos[world] = {name: measures[name][world] for name in MEASURES}
             infos[world] |= {

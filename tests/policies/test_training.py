@@ -55,6 +55,8 @@ TINY = [
     "env.time_limit_s=4",
 ]
 
+RUN = ["env=ChairNav", "domain=adr", *TINY]  # with everything that a checkpoint must bring back
+
 
 def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "simgym.train", *arguments]
@@ -80,7 +82,7 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "alone"
-    process = start(out, "env=ChairNav", *TINY, f"out={out}")
+    process = start(out, *RUN, f"out={out}")
     printed = process.communicate(timeout=300)[0]
     assert process.returncode == 0, printed
     assert "success" in printed and str(out / "policy.onnx") in printed
@@ -92,7 +94,7 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_left_alone(
     left_alone: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     out = tmp_path / "stopped"
-    process = start(out, "env=ChairNav", *TINY, f"out={out}")
+    process = start(out, *RUN, f"out={out}")
     wait_for(out / "checkpoints" / "step_0000000128.pt", process)
     process.send_signal(number)
     printed = process.communicate(timeout=60)[0]
@@ -109,11 +111,12 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_left_alone(
     assert expected.keys() == got.keys()
     for name, tensor in expected.items():
         assert torch.equal(tensor, got[name]), name
-    curves = [
-        torch.load(run / "checkpoints" / "step_0000000384.pt", weights_only=True)["progress"]["curve"]
+    alone, stopped = (
+        torch.load(run / "checkpoints" / "step_0000000384.pt", weights_only=True)["progress"]
         for run in (left_alone, out)
-    ]
-    assert [row["mean_return"] for row in curves[0]] == [row["mean_return"] for row in curves[1]]
+    )
+    assert [row["mean_return"] for row in alone["curve"]] == [row["mean_return"] for row in stopped["curve"]]
+    assert alone["curriculum"] == stopped["curriculum"] and any(alone["curriculum"]["outcomes"].values())
 
 
 def test_what_a_run_leaves_behind(left_alone: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from simgym.errors import UsageError
 
-from ..config import DomainConfig
+from ..config import DomainConfig, LookRanges
 from ..draw import Look, Setting
 from ..scene import Scene
 
@@ -20,12 +20,15 @@ class LookSampler(Protocol):
     def textures(self) -> np.ndarray | None:
         """(T, S, S, 3) uint8: the bank that `Look.part_texture` indexes."""
 
-    def sample(self, rng: np.random.Generator, setting: Setting | None = None) -> tuple[Look, dict[str, Any]]:
+    def sample(
+        self, rng: np.random.Generator, setting: Setting | None = None, ranges: LookRanges | None = None
+    ) -> tuple[Look, dict[str, Any]]:
         """Draw one row, and the drawn values by name for ``info["draw"]``.
 
         Args:
             rng: the episode's stream of looks.
             setting: the room to paint; looks that paint all rooms alike need none.
+            ranges: of this episode, in place of the domain's, for the look that draws from ranges.
         """
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..config import LookRanges
 from ..draw import Look, Setting
 from ..scene import Scene, Semantic
 
@@ -54,6 +55,8 @@ class CanonicalLook:
     def __init__(self, scene: Scene) -> None:
         self._look = canonical_look(scene)
 
-    def sample(self, rng: np.random.Generator, setting: Setting | None = None) -> tuple[Look, dict[str, Any]]:
+    def sample(
+        self, rng: np.random.Generator, setting: Setting | None = None, ranges: LookRanges | None = None
+    ) -> tuple[Look, dict[str, Any]]:
         """See `LookSampler.sample`; draws nothing."""
         return self._look, {}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import PhotoRanges
+from ..config import LookRanges, PhotoRanges
 from ..draw import Look, Setting
 from ..scene import Scene, Semantic, Shape
 from .canonical import canonical_look
@@ -97,7 +97,9 @@ class PhotoLook:
         self._names = {body.name: body.name.rstrip("0123456789") for body in scene.bodies}
         self.place = functools.lru_cache(maxsize=64)(self._draw_place)
 
-    def sample(self, rng: np.random.Generator, setting: Setting | None = None) -> tuple[Look, dict[str, Any]]:
+    def sample(
+        self, rng: np.random.Generator, setting: Setting | None = None, ranges: LookRanges | None = None
+    ) -> tuple[Look, dict[str, Any]]:
         """See `LookSampler.sample`; a room to paint is needed here."""
         if setting is None or setting.place is None:
             raise ValueError("the photo look paints one room of a place: give its setting")

@@ -21,15 +21,18 @@ class RandomizedLook:
         self._part_body = scene.part_body
         self.textures = texture_bank(ranges.textures)
 
-    def sample(self, rng: np.random.Generator, setting: Setting | None = None) -> tuple[Look, dict[str, Any]]:
+    def sample(
+        self, rng: np.random.Generator, setting: Setting | None = None, ranges: LookRanges | None = None
+    ) -> tuple[Look, dict[str, Any]]:
         """See `LookSampler.sample`."""
         look = Look(**{name: value.copy() for name, value in vars(self._nominal).items()})
-        self._paint(rng, look)
-        drawn = self._light(rng, look) | self._aim(rng, look)
+        ranges = ranges or self._ranges
+        self._paint(rng, look, ranges)
+        drawn = self._light(rng, look, ranges) | self._aim(rng, look, ranges)
         return look, drawn
 
-    def _paint(self, rng: np.random.Generator, look: Look) -> None:
-        ranges, parts = self._ranges, len(self._part_body)
+    def _paint(self, rng: np.random.Generator, look: Look, ranges: LookRanges) -> None:
+        parts = len(self._part_body)
         own = rng.random(parts) < 0.2
         source = np.where(own, np.arange(parts), np.searchsorted(self._part_body, self._part_body))
         hue, saturation, value = rng.random(parts), rng.uniform(*ranges.saturation, parts), rng.random(parts)
@@ -40,8 +43,7 @@ class RandomizedLook:
         look.part_texture[0] = texture[source]
         look.texture_size_m[0] = rng.uniform(*ranges.texture_size_m, parts)[source]
 
-    def _light(self, rng: np.random.Generator, look: Look) -> dict[str, Any]:
-        ranges = self._ranges
+    def _light(self, rng: np.random.Generator, look: Look, ranges: LookRanges) -> dict[str, Any]:
         elevation, azimuth = np.radians(rng.uniform(*ranges.light_elevation_deg)), rng.uniform(0, 2 * np.pi)
         flat = np.cos(elevation)
         look.light_dir[0] = (flat * np.cos(azimuth), flat * np.sin(azimuth), -np.sin(elevation))
@@ -50,8 +52,7 @@ class RandomizedLook:
         look.ambient_rgb[0] = ambient * rng.uniform(*ranges.light_tint, 3)
         return {"light": light, "ambient": ambient, "light_elevation_deg": float(np.degrees(elevation))}
 
-    def _aim(self, rng: np.random.Generator, look: Look) -> dict[str, Any]:
-        ranges = self._ranges
+    def _aim(self, rng: np.random.Generator, look: Look, ranges: LookRanges) -> dict[str, Any]:
         height, scale = rng.uniform(*ranges.camera_height_m), rng.uniform(*ranges.focal_scale)
         angles = (ranges.camera_roll_deg, ranges.camera_pitch_deg, ranges.camera_yaw_deg)
         roll, pitch, turn = (rng.uniform(*angle) for angle in angles)

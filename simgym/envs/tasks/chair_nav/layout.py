@@ -132,16 +132,23 @@ class LayoutSampler:
         self._path = np.zeros((MAX_PATH_CELLS, 2))
 
     def sample(
-        self, rng: np.random.Generator, split: str, seed: int, place: int | None = None
+        self,
+        rng: np.random.Generator,
+        split: str,
+        seed: int,
+        place: int | None = None,
+        clutter: ClutterRanges | None = None,
     ) -> tuple[Layout, Episode]:
         """Draw a solvable layout (one row), with the chair models of ``place`` if there is one.
+
+        ``clutter`` is that of this episode, within the ranges that the scene was built for, in place of these.
 
         Raises:
             LayoutError: with the seed, where ``MAX_ATTEMPTS`` drew none.
         """
         models = None if place is None else chair_models(place)
         for _ in range(MAX_ATTEMPTS):
-            layout, facts, chairs, kinds = self._draw_once(rng, split, models)
+            layout, facts, chairs, kinds = self._draw_once(rng, split, models, clutter or self._clutter)
             if facts is None:  # fewer things found a place than asked for
                 continue
             episode = self._plan(rng, layout, facts, chairs)
@@ -154,7 +161,7 @@ class LayoutSampler:
         )
 
     def _draw_once(
-        self, rng: np.random.Generator, split: str, models: tuple[Kind, ...] | None
+        self, rng: np.random.Generator, split: str, models: tuple[Kind, ...] | None, clutter: ClutterRanges
     ) -> tuple[Layout, dict[str, Any] | None, np.ndarray, dict[str, str]]:
         """The layout, its facts (None: not all found a place), the chairs' centres, and the kind of each piece."""
         nominal = self._nominal
@@ -172,11 +179,11 @@ class LayoutSampler:
                 chairs[i] = placed[:2]
                 kinds[f"chair{i}"] = kind.name
         styles = list(kinds.values())
-        others = self._place_all(rng, layout, room, circles, self._obstacle_choices(rng), len(styles))
-        self._write_wall_items(rng, layout, room)
-        self._write_fittings(rng, layout, room)
-        clutter = {kind.name for kind in CLUTTER}
-        asked = sum(name not in clutter for name in others.values())
+        others = self._place_all(rng, layout, room, circles, self._obstacle_choices(rng, clutter), len(styles))
+        self._write_wall_items(rng, layout, room, clutter)
+        self._write_fittings(rng, layout, room, clutter)
+        extra = {kind.name for kind in CLUTTER}
+        asked = sum(name not in extra for name in others.values())
         if len(styles) < self._config.chairs[0] or asked < self._config.obstacles[0]:
             return layout, None, chairs, {}
         facts = {"room": room.kind, "chairs": styles, "obstacles": list(others.values())}
@@ -197,12 +204,12 @@ class LayoutSampler:
         layout.part_size[0, rows, 2] = room.height / 2
         layout.part_visible[0, rows] = True
 
-    def _obstacle_choices(self, rng: np.random.Generator) -> list[tuple[str, Kind]]:
+    def _obstacle_choices(self, rng: np.random.Generator, clutter: ClutterRanges) -> list[tuple[str, Kind]]:
         """Slots and kinds of this episode's obstacles and clutter, never more of a kind than it has slots."""
         slots = [(f"{kind.name}{i}", kind) for kind, _, count in OBSTACLES.values() for i in range(count)]
         picked = rng.permutation(len(slots))[: _count(rng, self._config.obstacles)]
         chosen = [slots[i] for i in sorted(picked)]
-        for i in range(_count(rng, self._clutter.furniture)):
+        for i in range(_count(rng, clutter.furniture)):
             chosen.append((f"clutter{i}", CLUTTER[rng.integers(len(CLUTTER))]))
         return chosen
 
@@ -250,9 +257,9 @@ class LayoutSampler:
         layout.body_quat[0, body] = from_yaw(yaws[i])
         return np.array([*candidates[i], radius])
 
-    def _write_wall_items(self, rng: np.random.Generator, layout: Layout, room: Room) -> None:
+    def _write_wall_items(self, rng: np.random.Generator, layout: Layout, room: Room, clutter: ClutterRanges) -> None:
         """Doors, windows and posters: thin boxes on the outer walls, clear of inner ones."""
-        for i in range(_count(rng, self._clutter.wall_items)):
+        for i in range(_count(rng, clutter.wall_items)):
             body, parts = self._index[f"wall_item{i}"], self._parts[f"wall_item{i}"]
             is_door, half_width, low, height = rng.uniform((0, 0.2, 0.7, 0.4), (1, 0.7, 1.3, 1.0))
             if is_door < 0.3:
@@ -267,11 +274,11 @@ class LayoutSampler:
             layout.part_size[0, parts] = (half_width, 0.012, height / 2)
             layout.part_visible[0, parts] = True
 
-    def _write_fittings(self, rng: np.random.Generator, layout: Layout, room: Room) -> None:
+    def _write_fittings(self, rng: np.random.Generator, layout: Layout, room: Room, clutter: ClutterRanges) -> None:
         """What hangs on outer walls, side by side, and what lies on the floor, clear of walls."""
         hung = np.zeros((0, 3))
         for name, fitting in FITTINGS.items():
-            for i in range(_count(rng, getattr(self._clutter, name))):
+            for i in range(_count(rng, getattr(clutter, name))):
                 body, parts = self._index[f"{name}{i}"], self._parts[f"{name}{i}"]
                 radius = _build(fitting.build, rng, layout, parts, (Shape.BOX,) * fitting.boxes)
                 if fitting.on_wall:

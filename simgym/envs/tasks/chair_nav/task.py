@@ -85,10 +85,15 @@ class ChairNav:
         self._now, self._tight = np.zeros(n), np.zeros(n, bool)
 
     def sample(
-        self, rng: np.random.Generator, split: str, seed: int, place: int | None = None
+        self,
+        rng: np.random.Generator,
+        split: str,
+        seed: int,
+        place: int | None = None,
+        clutter: ClutterRanges | None = None,
     ) -> tuple[Layout, Episode]:
         """Draw one layout; see `LayoutSampler.sample`."""
-        return self._sampler.sample(rng, split, seed, place)
+        return self._sampler.sample(rng, split, seed, place, clutter)
 
     def begin(self, world: int, layout: Layout, episode: Episode) -> None:
         """Start an episode in ``world``."""

@@ -1,0 +1,137 @@
+"""Automatic domain randomization: ranges that widen where a policy copes and narrow where it does not.
+
+After OpenAI et al. 2019 (arXiv:1910.07113, section 5 and algorithm 1). Every range of a `RandomizationConfig` starts at
+its nominal value and may grow up to what the domain states. With probability ``boundary_probability`` an episode pins
+one end of one range at its present bound and draws everything else within the present ranges; the success of so many
+such episodes decides whether that bound moves out, moves in, or stays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from .config import ADRConfig, RandomizationConfig
+
+GROUPS = ("look", "dynamics", "clutter")
+SMALLEST_SHARE = 0.01  # of a full range: a width of nothing has no logarithm
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """One end of one range."""
+
+    index: int  # into `Curriculum.names`
+    upper: bool
+
+
+class Curriculum:
+    """The present ranges, and how the policy fares at their ends.
+
+    Args:
+        full: the ranges to grow into.
+        config: how fast.
+
+    Attributes:
+        names: ``group.range`` of every range that can grow.
+        bounds: (R, 2) the present lowest and highest values.
+    """
+
+    def __init__(self, full: RandomizationConfig, config: ADRConfig) -> None:
+        self._full, self._config = full, config
+        found = [
+            (group, item) for group in GROUPS for item in fields(getattr(full, group)) if _grows(full, group, item)
+        ]
+        self.names = tuple(f"{group}.{item.name}" for group, item in found)
+        self._places = [(group, item.name) for group, item in found]
+        self._limits = np.array([getattr(getattr(full, group), item.name) for group, item in found], float)  # (R, 2)
+        self._whole = np.array([isinstance(getattr(getattr(full, g), item.name)[0], int) for g, item in found])
+        nominal = np.array([_nominal(item, limits) for (_, item), limits in zip(found, self._limits, strict=True)])
+        self.bounds = np.stack([nominal, nominal], axis=1)
+        self._step = config.step * (self._limits[:, 1] - self._limits[:, 0])  # (R,)
+        self._outcomes: dict[Boundary, list[bool]] = {}
+
+    def draw(self, rng: np.random.Generator) -> tuple[RandomizationConfig, Boundary | None]:
+        """The ranges of one episode, and the boundary that it pins, if any."""
+        pin = None
+        if self.names and rng.random() < self._config.boundary_probability:
+            pin = Boundary(int(rng.integers(len(self.names))), bool(rng.random() < 0.5))
+        groups: dict[str, dict[str, Any]] = {}
+        for index, (group, name) in enumerate(self._places):
+            low, high = self.bounds[index]
+            if pin is not None and pin.index == index:
+                low = high = high if pin.upper else low
+            kind = round if self._whole[index] else float
+            groups.setdefault(group, {})[name] = (kind(low), kind(high))
+        changed = {group: replace(getattr(self._full, group), **ranges) for group, ranges in groups.items()}
+        return replace(self._full, **changed), pin
+
+    def record(self, boundary: Boundary, success: bool) -> None:
+        """Take in how an episode at a boundary ended; moves the boundary once enough of them have."""
+        outcomes = self._outcomes.setdefault(boundary, [])
+        outcomes.append(success)
+        if len(outcomes) < self._config.episodes:
+            return
+        rate = sum(outcomes) / len(outcomes)
+        outcomes.clear()
+        if rate >= self._config.widen_at:
+            self._move(boundary, outwards=True)
+        elif rate <= self._config.narrow_at:
+            self._move(boundary, outwards=False)
+
+    def _move(self, boundary: Boundary, outwards: bool) -> None:
+        """By one step, not beyond the full range, and not past the other end."""
+        i, end = boundary.index, int(boundary.upper)
+        sign = 1 if boundary.upper == outwards else -1
+        inner, outer = self.bounds[i, 1 - end], self._limits[i, end]
+        low, high = min(inner, outer), max(inner, outer)
+        self.bounds[i, end] = np.clip(self.bounds[i, end] + sign * self._step[i], low, high)
+
+    @property
+    def entropy(self) -> float:
+        """Mean logarithm of a range's width as a share of its full width, in nats; 0 once all are full."""
+        if not self.names:
+            return 0.0
+        share = (self.bounds[:, 1] - self.bounds[:, 0]) / (self._limits[:, 1] - self._limits[:, 0])
+        return float(np.log(np.maximum(share, SMALLEST_SHARE)).mean())
+
+    def facts(self) -> dict[str, float]:
+        """Both bounds of every range and the entropy, by name, for logs."""
+        ends = {
+            f"{name}/{end}": float(self.bounds[i, k])
+            for i, name in enumerate(self.names)
+            for k, end in enumerate(("low", "high"))
+        }
+        return ends | {"entropy": self.entropy}
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: plain numbers, strings, lists and dicts."""
+        outcomes = {f"{b.index}/{int(b.upper)}": list(row) for b, row in self._outcomes.items()}
+        return {"names": list(self.names), "bounds": self.bounds.tolist(), "outcomes": outcomes}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`. Raises ValueError for that of other ranges."""
+        if tuple(state["names"]) != self.names:
+            raise ValueError(f"the curriculum was of other ranges: {', '.join(state['names'])}")
+        self.bounds = np.array(state["bounds"], float)
+        self._outcomes = {}
+        for key, row in state["outcomes"].items():
+            index, upper = key.split("/")
+            self._outcomes[Boundary(int(index), upper == "1")] = [bool(value) for value in row]
+
+
+def _grows(full: RandomizationConfig, group: str, item: Field[Any]) -> bool:
+    """Whether a field is a range of more than one value."""
+    value = getattr(getattr(full, group), item.name)
+    return bool(item.metadata.get("span")) and value[0] < value[1]
+
+
+def _nominal(item: Field[Any], limits: np.ndarray) -> float:
+    """Where a range starts: what it stands for where nothing is randomized, or the nearest value to it."""
+    stated = item.metadata.get("nominal")
+    middle = math.fsum(limits) / 2
+    return float(np.clip(middle if stated is None else stated, *limits))
