@@ -1,10 +1,11 @@
-"""Speed of ChairNav: ``python -m benchmarks.environment [--peer <python>] [--json results.json]``.
+"""Speed of the environments: ``python -m benchmarks.environment [--peer <python>] [--json results.json]``.
 
 Steps a second with pictures, in a batch and through `gymnasium.make`, and the time of a reset; the same batch with
-the engine `bullet`, and with the renderer `bullet` as well, where PyBullet is installed. With ``--peer`` (the
-Python of an environment that has ``miniworld`` installed, see `benchmarks/_miniworld.py`) MiniWorld's FourRooms is
-measured in the same run, before and after, and the ratio is given. The machine is rarely ours alone: each figure is
-the best of several repeats.
+the engine `bullet`, and with the renderer `bullet` as well, where PyBullet is installed; then Grasp. With ``--peer``
+(the Python of an environment that has ``miniworld`` installed, see `benchmarks/_miniworld.py`) MiniWorld's FourRooms is
+measured in the same run, before and after, and the ratio is given; with ``--grasp-peer`` (one with ``robosuite``, see
+`benchmarks/_robosuite.py`) robosuite's Lift likewise. The machine is rarely ours alone: each figure is the best of
+several repeats.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 import simgym  # noqa: F401 (registers the environments)
 from simgym.envs.config import DOMAINS, DomainConfig
 from simgym.envs.simulation import Simulation
-from simgym.envs.tasks.chair_nav.config import ChairNavConfig
+from simgym.envs.tasks import TASKS
 from simgym.policies.evaluation import episode_seeds
 
 from . import _figures
@@ -35,17 +36,19 @@ TARGETS = {
     "single_steps_per_s": 1200,
     "reset_ms": 2.0,
     "ratio_to_miniworld": 4.0,
+    "grasp_batch_steps_per_s": 800,
+    "ratio_to_robosuite": 4.0,
 }
 BULLET = replace(DOMAINS["sim"], engine="bullet")
 BULLET_PICTURES = replace(BULLET, renderer="bullet")
 
 
-def batch_speed(domain: str | DomainConfig, num_steps: int = 250) -> float:
+def batch_speed(domain: str | DomainConfig, num_steps: int = 250, task: str = "ChairNav") -> float:
     """World steps a second of a batch with random actions, resets included."""
-    env = gymnasium.make_vec("simgym/ChairNav-v0", BATCH, domain=domain)
+    env = gymnasium.make_vec(f"simgym/{task}-v0", BATCH, domain=domain)
     env.reset(seed=0)
     rng = np.random.default_rng(0)
-    actions = rng.uniform(-1, 1, (num_steps, BATCH, 2))
+    actions = rng.uniform(-1, 1, (num_steps, *env.action_space.shape))  # type: ignore[misc]
     started = time.perf_counter()
     for action in actions:
         env.step(action)
@@ -54,11 +57,12 @@ def batch_speed(domain: str | DomainConfig, num_steps: int = 250) -> float:
     return num_steps * BATCH / seconds
 
 
-def single_speed(num_steps: int = 600) -> float:
+def single_speed(num_steps: int = 600, task: str = "ChairNav") -> float:
     """Steps a second of one environment from `gymnasium.make`, resets included."""
-    env = gymnasium.make("simgym/ChairNav-v0", disable_env_checker=True)
+    env = gymnasium.make(f"simgym/{task}-v0", disable_env_checker=True)
     env.reset(seed=0)
-    actions = np.random.default_rng(0).uniform(-1, 1, (num_steps, 2)).astype(np.float32)
+    actions = np.random.default_rng(0).uniform(-1, 1, (num_steps, *env.action_space.shape))  # type: ignore[misc]
+    actions = actions.astype(np.float32)
     started = time.perf_counter()
     for action in actions:
         _, _, terminated, truncated, _ = env.step(action)
@@ -69,9 +73,9 @@ def single_speed(num_steps: int = 600) -> float:
     return num_steps / seconds
 
 
-def reset_ms(domain: DomainConfig = DOMAINS["sim"], count: int = 200) -> float:
+def reset_ms(domain: DomainConfig = DOMAINS["sim"], count: int = 200, task: str = "ChairNav") -> float:
     """Milliseconds to draw, place and see a new episode in one world of a batch."""
-    simulation = Simulation(ChairNavConfig(), domain, BATCH)
+    simulation = Simulation(TASKS[task].load("config")(), domain, BATCH)
     seeds = np.array(episode_seeds(0, count, "train"))
     simulation.reset(np.arange(BATCH), np.array(episode_seeds(1, BATCH, "train")))
     started = time.perf_counter()
@@ -92,9 +96,20 @@ def bullet_figures() -> dict[str, float]:
     }
 
 
-def peer_speed(python: str) -> float:
-    """Steps a second of MiniWorld's FourRooms at our picture size, in its own Python environment."""
-    script = Path(__file__).with_name("_miniworld.py")
+def grasp_figures() -> dict[str, float]:
+    """The figures of Grasp."""
+    return {
+        "grasp_batch_steps_per_s": max(batch_speed("sim", task="Grasp") for _ in range(REPEATS)),
+        "grasp_batch_randomized_steps_per_s": max(batch_speed("randomized", task="Grasp") for _ in range(REPEATS)),
+        "grasp_batch_bullet_steps_per_s": max(batch_speed(BULLET, 60, task="Grasp") for _ in range(REPEATS)),
+        "grasp_single_steps_per_s": max(single_speed(300, task="Grasp") for _ in range(REPEATS)),
+        "grasp_reset_ms": min(reset_ms(task="Grasp") for _ in range(REPEATS)),
+    }
+
+
+def peer_speed(python: str, peer: str = "miniworld") -> float:
+    """Steps a second of a peer at our picture size, in its own Python environment: the last line that it prints."""
+    script = Path(__file__).with_name(f"_{peer}.py")
     done = subprocess.run([python, str(script)], capture_output=True, text=True, check=True)
     return float(done.stdout.strip().splitlines()[-1])
 
@@ -103,6 +118,7 @@ def main() -> None:
     """Measure, print a table, write JSON."""
     parser = _figures.parser("environment", __doc__)
     parser.add_argument("--peer", help="python of an environment with miniworld")
+    parser.add_argument("--grasp-peer", help="python of an environment with robosuite")
     arguments = parser.parse_args()
     batch_speed("sim", 10)  # compiles
     peer = [peer_speed(arguments.peer)] if arguments.peer else []
@@ -113,7 +129,10 @@ def main() -> None:
         "reset_ms": min(reset_ms() for _ in range(REPEATS)),
     }
     if importlib.util.find_spec("pybullet"):
-        result |= bullet_figures()
+        result |= bullet_figures() | grasp_figures()
+    if arguments.grasp_peer:
+        result["robosuite_steps_per_s"] = peer_speed(arguments.grasp_peer, "robosuite")
+        result["ratio_to_robosuite"] = result["grasp_batch_steps_per_s"] / result["robosuite_steps_per_s"]
     if peer:
         result["miniworld_steps_per_s"] = max([*peer, peer_speed(arguments.peer)])
         result["ratio_to_miniworld"] = result["batch_steps_per_s"] / result["miniworld_steps_per_s"]

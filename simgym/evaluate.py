@@ -6,7 +6,7 @@ whatever num_envs is.
 Examples:
     python -m simgym.evaluate env=ChairNav policy=pretrained episodes=500
     python -m simgym.evaluate policy=runs/x/policy.onnx domain=randomized video=true
-    python -m simgym.evaluate policy=expert split=train
+    python -m simgym.evaluate env=Grasp policy=expert split=train
     python -m simgym.evaluate -m policy=random,pretrained,expert
 """
 

@@ -121,7 +121,7 @@ def test_an_override_counts_wherever_it_stands() -> None:
         ("mass_scale=1", "expected 2 values in brackets, each a number"),
         ("clock.window=[1,x]", "expected 2 values in brackets, each a whole number"),
         ("clock=3", "clock is a group of keys"),
-        ("env=ChairNv", "env=ChairNv: no such env (choose from ChairNav); did you mean 'ChairNav'?"),
+        ("env=ChairNv", "env=ChairNv: no such env (choose from ChairNav, Grasp); did you mean 'ChairNav'?"),
         ("env.name=Other", "choose with env=Other"),
         ("steps=1,2", "add -m to run each"),
         ("steps=[1", "steps=[1"),

@@ -38,7 +38,7 @@ def test_every_cell_shows_another_room(capsys: pytest.CaptureFixture[str]) -> No
         for left in (0, width + GAP, 2 * (width + GAP))
     ]
     assert len(set(cells)) == 6
-    assert capsys.readouterr().out == "drew 6 rooms of randomized; wrote a/preview.png\n"
+    assert capsys.readouterr().out == "drew 6 worlds of randomized; wrote a/preview.png\n"
 
 
 def test_a_seed_always_draws_the_same_whatever_the_grid() -> None:

@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from ..errors import UsageError, UserError
 from .option import Key, check, walk
-from .schema import GROUPS
+from .schema import GROUPS, group_defaults
 
 Config = TypeVar("Config")
 
@@ -46,7 +46,8 @@ def expand(schema: type, words: Sequence[str], sweep: bool) -> list[list[str]]:
         One override list a job; exactly one without a sweep.
     """
     overrides = [_parse(word) for word in words]
-    choices = {o.key_or_group: o.value() for o in overrides if isinstance(o.value(), str)}
+    choices = group_defaults(schema)
+    choices |= {o.key_or_group: str(o.value()) for o in overrides if isinstance(o.value(), str)}
     keys = {key.name: key for key in walk(schema, types=chosen_types(choices))}
     for override in overrides:
         _check_key(override, keys)
@@ -119,12 +120,6 @@ def _store(schema: type) -> None:
     store.store(name=PRIMARY, node={"defaults": [*defaults, "_self_"], **own})
 
 
-def group_defaults(schema: type) -> dict[str, str]:
-    """The groups that a schema uses, each with the name of its default option."""
-    nodes = [key for key in walk(schema) if key.name in GROUPS and key.is_node]
-    return {key.name: key.default.name for key in nodes}
-
-
 def _plain(node: Any) -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.structured(node))  # type: ignore[return-value]
 
@@ -136,7 +131,9 @@ def _to_typed(schema: type[Config], values: DictConfig, choices: dict[str, str])
         _unlock(typed)
         for name in group_defaults(schema):
             if choices.get(name) in GROUPS[name]:
-                typed[name] = OmegaConf.structured(GROUPS[name][choices[name]])
+                option = GROUPS[name][choices[name]]
+                _check_option(schema, name, option)
+                typed[name] = OmegaConf.structured(option)
         _unlock(typed)
         typed.merge_with(_whole_numbers(values, keys))
         _check_required(typed, keys)
@@ -145,6 +142,14 @@ def _to_typed(schema: type[Config], values: DictConfig, choices: dict[str, str])
         raise UsageError(_type_error(error, values, keys)) from error
     check(config)
     return config
+
+
+def _check_option(schema: type, group: str, option: Any) -> None:
+    """Raise UsageError where a schema takes only some of a group's options: those of its field's type."""
+    kind = get_type_hints(schema)[group]
+    if not isinstance(option, kind):
+        known = [name for name, other in GROUPS[group].items() if isinstance(other, kind)]
+        raise UsageError(f"{group}={option.name}: this command takes {group}={' or '.join(known)} so far")
 
 
 def _whole_numbers(values: DictConfig, keys: Mapping[str, Key]) -> DictConfig:

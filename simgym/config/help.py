@@ -8,7 +8,7 @@ from dataclasses import MISSING
 from typing import Any
 
 from .option import Key, walk
-from .schema import GROUPS
+from .schema import GROUPS, group_defaults
 
 OPTIONS = """\
 options:
@@ -21,7 +21,10 @@ options:
 def help_text(command: str, schema: type, description: str) -> str:
     """The whole text for one command."""
     usage = f"usage: python -m {command} [options] [key=value ...]"
-    keys = sorted(walk(schema), key=lambda key: key.is_node or "." in key.name)  # stable: a command's own keys first
+    types = {name: type(GROUPS[name][choice]) for name, choice in group_defaults(schema).items()}
+    keys = sorted(
+        walk(schema, types=types), key=lambda key: key.is_node or "." in key.name
+    )  # stable: a command's own keys first
     rows = [row for key in keys for row in _rows(key, schema)]
     width = max(len(left) for left, _ in rows)
     lines = [_line(left, right, width) for left, right in rows]

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from simgym.envs.config import DOMAINS, DomainConfig
+from simgym.envs.tasks import TASKS
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
+from simgym.envs.tasks.config import TaskConfig
 from simgym.errors import UsageError
 
-from .option import option
+from .option import option, walk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,17 @@ class PPOConfig:
 # Group -> name of an option -> its values. A field of a schema that is called like a group selects one of its options;
 # of that field's default only the name counts.
 GROUPS: dict[str, dict[str, Any]] = {
-    "env": {"ChairNav": ChairNavConfig()},
+    "env": {name: entry.load("config")() for name, entry in TASKS.items()},
     "domain": dict(DOMAINS),
     "algo": {"ppo": PPOConfig()},
 }
+
+
+def group_defaults(schema: type) -> dict[str, str]:
+    """The groups that a schema uses, each with the name of its default option."""
+    nodes = [key for key in walk(schema) if key.name in GROUPS and key.is_node]
+    return {key.name: key.default.name for key in nodes}
+
 
 OUT = "folder to write into; the default is runs/<command>/<env>/<time>"
 SEED = "seed of every random number"
@@ -86,7 +95,7 @@ class EvaluateConfig:
 
     policy: str = option(help=ACTOR)
     goggles: str | None = option(None, GOGGLES)
-    env: ChairNavConfig = option(ChairNavConfig, "the task")
+    env: TaskConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it is measured")
     episodes: int = option(100, "episodes", low=1)
     num_envs: int = option(16, "worlds that are stepped together", low=1)
@@ -114,7 +123,7 @@ class PhotosConfig:
 class PreviewConfig:
     """A picture grid of draws."""
 
-    env: ChairNavConfig = option(ChairNavConfig, "the task")
+    env: TaskConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it is drawn")
     split: str = option("train", "which layouts are drawn", choices=("train", "test"))
     rows: int = option(4, "rows of the grid", low=1, high=32)

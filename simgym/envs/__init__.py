@@ -8,19 +8,19 @@ if __name__ != "simgym.envs":  # reached through the link at the root of the rep
     raise ImportError("this is no package of its own: use `import simgym.envs`")
 
 if TYPE_CHECKING:
-    from .env import ChairNavEnv
-    from .vector import ChairNavVectorEnv
+    from .env import TaskEnv
+    from .vector import TaskVectorEnv
 
 
-def make_env(task: str, **options: Any) -> ChairNavEnv:
-    """The single environment of a task, as `gymnasium.make` calls it; options as `ChairNavEnv` takes them."""
-    from .env import ChairNavEnv
+def make_env(task: str, **options: Any) -> TaskEnv:
+    """The single environment of a task, as `gymnasium.make` calls it; options as `TaskEnv` takes them."""
+    from .tasks import TASKS
 
-    return {"ChairNav": ChairNavEnv}[task](**options)
+    return TASKS[task].load("env")(**options)
 
 
-def make_vec_env(num_envs: int, task: str, **options: Any) -> ChairNavVectorEnv:
-    """The batch of a task, as `gymnasium.make_vec` calls it; options as `ChairNavVectorEnv` takes them."""
-    from .vector import ChairNavVectorEnv
+def make_vec_env(num_envs: int, task: str, **options: Any) -> TaskVectorEnv:
+    """The batch of a task, as `gymnasium.make_vec` calls it; options as `TaskVectorEnv` takes them."""
+    from .tasks import TASKS
 
-    return {"ChairNav": ChairNavVectorEnv}[task](num_envs, **options)
+    return TASKS[task].load("vector_env")(num_envs, **options)

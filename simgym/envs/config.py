@@ -43,7 +43,9 @@ class DynamicsRanges:
     """Ranges, each (lowest, highest); a range of zero width is exact."""
 
     mass_scale: tuple[float, float] = span((0.8, 1.3), "mass of every link: *U", low=0.1, nominal=1)
-    wheel_friction_scale: tuple[float, float] = span((0.6, 1.3), "friction of the wheels: *U", low=0.05, nominal=1)
+    wheel_friction_scale: tuple[float, float] = span(
+        (0.6, 1.3), "friction of the wheels, or of the fingers: *U", low=0.05, nominal=1
+    )
     actuator_gain_scale: tuple[float, float] = span((0.7, 1.3), "gain of the motors: *U", low=0.05, nominal=1)
     actuator_lag_s: tuple[float, float] = span(
         (0.0, 0.15), "time constant of commands: =U", unit="s", low=0.0, nominal=0

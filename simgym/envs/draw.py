@@ -2,7 +2,7 @@
 
 Three independent parts: the *layout* (geometry, by the task), the *look* (appearance, by a look) and the *dynamics*
 (physics and timing). Engines read layout and dynamics, renderers read layout and look.
-B bodies and P parts are counted as in `Scene`; fixed bodies and parts first.
+B bodies and P parts are counted as in `Scene`; those that a draw places first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ PARKED_Z_M = -50.0  # unused slots wait here, out of the world and hidden
 
 @dataclass
 class Layout:
-    """Geometry of F fixed bodies and their Q parts, in metres, quaternions wxyz."""
+    """Geometry of the F bodies that a draw places, fixed ones then M objects, and of their Q parts.
+
+    In metres, quaternions wxyz. Objects start at rest; one without a visible part is not there.
+    """
 
     body_pos: np.ndarray  # (n, F, 3) world
     body_quat: np.ndarray  # (n, F, 4) world
@@ -31,33 +34,42 @@ class Layout:
     part_size: np.ndarray  # (n, Q, 3) as `Shape` says
     part_visible: np.ndarray  # (n, Q) bool; False: parked, collides with nothing, drawn nowhere
     robot_pose: np.ndarray  # (n, 3) start x, y, yaw_rad in the world
+    joint_pos: np.ndarray  # (n, J) start of an arm's joints, rad and m; (n, 0) without an arm
+    object_mass_kg: np.ndarray  # (n, M), spread evenly over the volume of its visible parts
+    object_friction: np.ndarray  # (n, M) sliding, of every surface of the object
+    object_rgb: np.ndarray  # (n, M, 3) its colour, in looks that have colours of things
 
     @classmethod
     def nominal(cls, scene: Scene, n: int) -> Layout:
-        """Every fixed body at the world origin, every part as the scene states it."""
-        parts = scene.parts[: scene.num_fixed_parts]
+        """Every body at the world origin, every part as the scene states it."""
+        parts = scene.parts[: scene.num_placed_parts]
 
         def rows(values: list, width: int) -> np.ndarray:
             return np.tile(np.asarray(values, float).reshape(1, -1, width), (n, 1, 1))
 
-        body_quat = np.zeros((n, scene.num_fixed, 4))
+        body_quat = np.zeros((n, scene.num_placed, 4))
         body_quat[..., 0] = 1
         return cls(
-            body_pos=np.zeros((n, scene.num_fixed, 3)),
+            body_pos=np.zeros((n, scene.num_placed, 3)),
             body_quat=body_quat,
             part_pos=rows([p.pos for p in parts], 3),
             part_quat=rows([p.quat for p in parts], 4),
             part_size=rows([p.size for p in parts], 3),
             part_visible=np.ones((n, len(parts)), bool),
             robot_pose=np.zeros((n, 3)),
+            joint_pos=np.zeros((n, 0)),
+            object_mass_kg=np.ones((n, len(scene.objects))),
+            object_friction=np.ones((n, len(scene.objects))),
+            object_rgb=np.ones((n, len(scene.objects), 3)),
         )
 
     def world_poses(self, scene: Scene, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """Positions (Q, 3) and quaternions (Q, 4) of the fixed parts of one row in the world."""
-        body = scene.part_body[: scene.num_fixed_parts]
+        """Positions (K, 3) and quaternions (K, 4) of the K parts of fixed bodies of one row in the world."""
+        fixed = scene.num_fixed_parts
+        body = scene.part_body[:fixed]
         body_quat = self.body_quat[row, body]
-        pos = self.body_pos[row, body] + rotate(body_quat, self.part_pos[row])
-        return pos, multiply(body_quat, self.part_quat[row])
+        pos = self.body_pos[row, body] + rotate(body_quat, self.part_pos[row, :fixed])
+        return pos, multiply(body_quat, self.part_quat[row, :fixed])
 
 
 @dataclass

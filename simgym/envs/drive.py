@@ -11,25 +11,25 @@ from .draw import Dynamics
 class CommandPath:
     """Delays commands by whole control steps, then filters them with a first-order lag."""
 
-    def __init__(self, num_worlds: int, control_dt_s: float) -> None:
-        self._dt_s = control_dt_s
-        self._queue = np.zeros((MAX_DELAY_STEPS + 1, num_worlds, 2))  # newest first
-        self._output = np.zeros((num_worlds, 2))
+    def __init__(self, num_worlds: int, control_dt_s: float, rest: np.ndarray) -> None:
+        """``rest`` (C,) is the command before the first one."""
+        self._dt_s, self._rest = control_dt_s, rest
+        self._queue = np.zeros((MAX_DELAY_STEPS + 1, num_worlds, len(rest)))  # newest first
+        self._output = np.zeros((num_worlds, len(rest)))
         self._delay = np.zeros(num_worlds, int)
         self._pass = np.ones(num_worlds)
         self._rows = np.arange(num_worlds)
 
     def apply(self, worlds: np.ndarray, dynamics: Dynamics) -> None:
         """Start ``worlds`` at rest with drawn delay and lag."""
-        self._queue[:, worlds] = 0
-        self._output[worlds] = 0
+        self._queue[:, worlds] = self._output[worlds] = self._rest
         self._delay[worlds] = dynamics.action_delay_steps
         # The step response at the end of one control step; exactly 1 without lag.
         lag = np.maximum(dynamics.actuator_lag_s, 1e-9)
         self._pass[worlds] = np.where(dynamics.actuator_lag_s > 0, 1 - np.exp(-self._dt_s / lag), 1.0)
 
     def send(self, command: np.ndarray) -> np.ndarray:
-        """(n, 2) commands of the policy -> (n, 2) commands that reach the motors now."""
+        """(n, C) commands of the policy -> (n, C) commands that reach the motors now."""
         self._queue[1:] = self._queue[:-1].copy()
         self._queue[0] = command
         target = self._queue[self._delay, self._rows]

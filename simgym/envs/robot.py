@@ -54,6 +54,10 @@ class Robot:
     height_m: float
     camera_height_m: float  # of the camera link above the floor
 
+    def root(self) -> ET.Element:
+        """The URDF, parsed."""
+        return ET.parse(self.urdf).getroot()
+
 
 def load_robot(name_or_path: str) -> Robot:
     """Read a shipped robot by name (``rover``) or any differential-drive URDF by path.

@@ -65,35 +65,64 @@ class Part:
 
 @dataclass(frozen=True)
 class Body:
-    """A rigid group of parts. Bodies of the scene proper are fixed for an episode; robot links move."""
+    """A rigid group of parts. Bodies of the scene proper are fixed for an episode; objects and robot links move."""
 
     name: str
     parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
+class Contact:
+    """Two bodies, by name, between which an engine measures the force; a link stands for all that hangs on it too."""
+
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
 class Scene:
-    """Fixed bodies first, then the robot's links (empty for a scene without a robot).
+    """Fixed bodies first, then movable objects, then the robot's links (empty for a scene without a robot).
+
+    A draw places the bodies and the objects; an engine then says where whatever moves is: objects and links.
 
     Args:
         bodies: bodies placed by the draw, fixed during an episode.
         links: the robot's links; an engine gives their poses.
         camera_link: index into ``links`` of the frame (x forward, z up) that carries the camera; -1 is the world.
+        objects: free bodies; the draw says their shapes, masses and where they start, an engine how they move.
+        contacts: between what the task needs to know the forces, among objects, links and colliding fixed bodies.
     """
 
     bodies: tuple[Body, ...]
     links: tuple[Body, ...] = ()
     camera_link: int = -1
+    objects: tuple[Body, ...] = ()
+    contacts: tuple[Contact, ...] = ()
 
     @property
     def num_fixed(self) -> int:
-        """Number of fixed bodies; link ``i`` has body index ``num_fixed + i``."""
+        """Number of fixed bodies; what moves has the body indices from here on."""
         return len(self.bodies)
+
+    @property
+    def num_placed(self) -> int:
+        """Number of bodies that a draw places: fixed ones and objects; link ``i`` has body index ``num_placed + i``."""
+        return len(self.bodies) + len(self.objects)
+
+    @property
+    def num_moving(self) -> int:
+        """Number of bodies that move: objects and links."""
+        return len(self.objects) + len(self.links)
+
+    @property
+    def camera_carrier(self) -> int:
+        """Index of the camera's link among what moves; -1 is the world."""
+        return -1 if self.camera_link < 0 else len(self.objects) + self.camera_link
 
     @cached_property
     def all_bodies(self) -> tuple[Body, ...]:
         """Every body, in the order of the body index."""
-        return self.bodies + self.links
+        return self.bodies + self.objects + self.links
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -109,6 +138,11 @@ class Scene:
     def num_fixed_parts(self) -> int:
         """Number of parts of the fixed bodies; these come first."""
         return sum(len(body.parts) for body in self.bodies)
+
+    @cached_property
+    def num_placed_parts(self) -> int:
+        """Number of parts of the fixed bodies and the objects; these come first."""
+        return self.num_fixed_parts + sum(len(body.parts) for body in self.objects)
 
     def body_index(self, name: str) -> int:
         """The body index of ``name``; raises KeyError with the known names."""

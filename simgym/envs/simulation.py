@@ -14,6 +14,7 @@ import numpy as np
 from simgym.deploy.camera import Camera
 from simgym.errors import UsageError
 
+from .arm import Arm
 from .camera_flaws import CameraFlaws
 from .config import DomainConfig, RandomizationConfig, check_domain
 from .curriculum import Boundary, Curriculum
@@ -21,13 +22,10 @@ from .draw import Draw, Dynamics, Setting
 from .drive import CommandPath
 from .dynamics import sample_dynamics
 from .engines import make_engine
-from .geodesic import SIDE_M
-from .looks import make_look
+from .looks import make_look, paint_objects
 from .places import SPLITS, place_of
 from .renderers import make_renderer
-from .robot import load_robot
-from .tasks.chair_nav.config import ChairNavConfig, ClutterRanges
-from .tasks.chair_nav.task import ChairNav, Outcome
+from .tasks import Outcome, make_task
 
 MAX_EPISODE_SEED = 2**31
 CURRICULUM_STREAM = 6  # of an episode's seed; those of the camera's flaws are below it
@@ -37,40 +35,50 @@ CURRICULUM_STREAM = 6  # of an episode's seed; those of the camera's flaws are b
 class Observation:
     """What the robot senses. Views of buffers that the next step overwrites: copy what must stay.
 
-    The image has the camera's flaws and may be late; depth and segmentation are the truth of the moment.
+    The image has the camera's flaws and may be late; depth and segmentation are the truth of the moment. What the robot
+    measures of itself goes by the name that its task gives it.
     """
 
     image: np.ndarray  # (n, H, W, 3) uint8
     depth: np.ndarray  # (n, H, W) float32 metres, inf where nothing was hit
     segmentation: np.ndarray  # (n, H, W, 2) int16 semantic class, body index
-    velocity: np.ndarray  # (n, 2) float32 m/s, rad/s
+    measured: np.ndarray  # (n, D) float32, as `Task.measure` says
+
+    @property
+    def velocity(self) -> np.ndarray:
+        """(n, 2) float32 m/s, rad/s, of a robot that drives."""
+        return self.measured
+
+    @property
+    def proprio(self) -> np.ndarray:
+        """(n, 5) float32 hand pose and opening, m and rad, of an arm."""
+        return self.measured
 
 
 class Simulation:
     """``n`` worlds of one task in one domain, reset one by one by episode seeds."""
 
-    def __init__(self, config: ChairNavConfig, domain: DomainConfig, num_worlds: int = 1, split: str = "train") -> None:
+    def __init__(self, config: Any, domain: DomainConfig, num_worlds: int = 1, split: str = "train") -> None:
         """Compiles the scene. Raises UserError where the configuration is impossible."""
         if split not in SPLITS:
             raise UsageError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
         check_domain(domain)
         self.num_worlds, self.split, self.domain = num_worlds, split, domain
         randomization = domain.randomization
-        self.task = ChairNav(
-            config, load_robot(config.robot), randomization.clutter if randomization.enabled else ClutterRanges()
-        )
+        self.task: Any = make_task(config, randomization)  # a `Task`, with more that is its own
         self.camera = Camera.from_yaml(config.camera) if config.camera else Camera.from_fov(80, 60, np.radians(69.0))
         self._look = make_look(domain, self.task.scene)
         self.renderer = make_renderer(domain.renderer, self._look.textures, num_worlds)
         self.renderer.load(self.task.scene, self.camera, num_worlds)
-        self.engine = make_engine(domain.engine)
+        self.engine = make_engine(domain.engine, isinstance(self.task.robot, Arm))
         self.engine.load(self.task.scene, self.task.robot, num_worlds, self.task.control_dt_s)
         self.task.allocate(num_worlds)
         self.flaws = CameraFlaws(domain.flaws, self.camera, num_worlds, self.task.control_dt_s)
-        self._commands = CommandPath(num_worlds, self.task.control_dt_s)
+        self._commands = CommandPath(num_worlds, self.task.control_dt_s, self.task.rest)
         self._noise = [np.random.default_rng(0) for _ in range(num_worlds)]
-        self._velocity_noise = np.zeros((num_worlds, 2))
-        self._velocity = np.zeros((num_worlds, 2), np.float32)
+        values = len(self.task.measured_range[0])
+        self._measurement_noise = np.zeros((num_worlds, values))
+        self._measured = np.zeros((num_worlds, values), np.float32)
         self.curriculum: Curriculum | None = None  # whose ranges are drawn from; training sets it where the domain asks
         self._pins: list[Boundary | None] = [None] * num_worlds
         self.draws: list[dict[str, Any]] = [{} for _ in range(num_worlds)]  # what was drawn, for info["draw"]
@@ -84,7 +92,7 @@ class Simulation:
             self.engine.apply(row, draw.layout, draw.dynamics)
             self.renderer.apply(row, draw.layout, draw.look)
             self._commands.apply(row, draw.dynamics)
-            self._velocity_noise[world] = draw.dynamics.velocity_noise[0]
+            self._measurement_noise[world] = self.task.noise(draw.dynamics)
         self._render(worlds)
         self._sense(worlds)
 
@@ -100,6 +108,8 @@ class Simulation:
         layout, episode = self.task.sample(layout_rng, self.split, seed, place, clutter)
         self.task.begin(world, layout, episode)
         look, look_facts = self._look.sample(look_rng, Setting(layout, episode.kinds, place), ranges.look)
+        if self.domain.shown_look != "canonical":
+            paint_objects(look, layout, self.task.scene)
         dynamics, dynamics_facts = (
             sample_dynamics(dynamics_rng, ranges.dynamics) if ranges.enabled else (Dynamics.nominal(1), {})
         )
@@ -127,10 +137,10 @@ class Simulation:
             self.curriculum.record(pin, bool(self.task.success[world]))
 
     def step(self, action: np.ndarray) -> Outcome:
-        """Advance every world by one control step with (n, 2) actions in [-1, 1]."""
+        """Advance every world by one control step with (n, action_dim) actions in [-1, 1]."""
         command = self._commands.send(self.task.command(action))
         failed = self.engine.state.failed.copy()
-        self.engine.step(self.task.robot.drive.wheel_velocity(command))
+        self.engine.step(self.task.drive(command, self.engine.state))
         for world in np.flatnonzero(self.engine.state.failed & ~failed):
             warnings.warn(
                 f"the physics of {self.domain.engine} gave no finite numbers; the episode ends as a collision. "
@@ -144,20 +154,20 @@ class Simulation:
 
     def _render(self, worlds: np.ndarray | None) -> None:
         state = self.engine.state
-        self._frames = self.renderer.render(state.link_pos, state.link_quat, worlds)
+        self._frames = self.renderer.render(state.moving_pos, state.moving_quat, worlds)
         self._image = self.flaws.take(self._frames.rgb, state.velocity[:, 1], worlds)
 
     def _sense(self, worlds: np.ndarray) -> None:
-        self._velocity[worlds] = self.engine.state.velocity[worlds]
+        self._measured[worlds] = self.task.measure(self.engine.state)[worlds]
         for world in worlds:
-            noise = self._velocity_noise[world]
+            noise = self._measurement_noise[world]
             if noise.any():
-                self._velocity[world] += self._noise[world].normal(0.0, noise)
+                self._measured[world] += self._noise[world].normal(0.0, noise)
 
     def observe(self) -> Observation:
         """What every robot senses now."""
         frames = self._frames
-        return Observation(self._image, frames.depth, frames.segmentation, self._velocity)
+        return Observation(self._image, frames.depth, frames.segmentation, self._measured)
 
     def overview(self, world: int, side_px: int = 240) -> tuple[np.ndarray, float]:
         """A picture of the room from high above, (S, S, 3) uint8 with x to the right and y up, and its edge in metres.
@@ -165,12 +175,12 @@ class Simulation:
         The ceiling faces down and does not hide the room.
         """
         height_m = 60.0  # so high that walls hardly lean
-        camera = Camera.from_fov(side_px, side_px, 2 * np.arctan(SIDE_M / 2 / height_m))
+        camera = Camera.from_fov(side_px, side_px, 2 * np.arctan(self.task.overview_m / 2 / height_m))
         picture = self.renderer.snapshot(world, camera, np.array([0, 0, height_m]), np.zeros(3))
-        return picture, SIDE_M
+        return picture, self.task.overview_m
 
     def expert_action(self) -> np.ndarray:
-        """(n, 2) float32 actions of the task's privileged planner."""
+        """(n, action_dim) float32 actions of the task's scripted expert."""
         return self.task.expert_action(self.engine.state)
 
     def close(self) -> None:

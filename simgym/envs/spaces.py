@@ -12,18 +12,27 @@ from simgym.errors import UsageError
 
 from .scene import Semantic
 from .simulation import Observation, Simulation
+from .tasks import Task
 
-SENSORS = ("image", "velocity", "depth", "segmentation")
-DEFAULT_SENSORS = ("image", "velocity")
 RENDER_MODES = ("rgb_array", "depth_array")
-MAX_VELOCITY = 100.0  # m/s and rad/s: far beyond any robot here; Gymnasium's checker asks for finite bounds
+
+
+def all_sensors(task: Task) -> tuple[str, ...]:
+    """What can be observed; the first two are observed by default."""
+    return "image", task.measured, "depth", "segmentation"
+
+
+def chosen_sensors(task: Task, observations: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The sensors to observe. Raises UsageError for an unknown one."""
+    known = all_sensors(task)
+    chosen = known[:2] if observations is None else tuple(observations)
+    if set(chosen) - set(known) or not chosen:
+        raise UsageError(f"observations={list(chosen)}: choose from {', '.join(known)}")
+    return chosen
 
 
 def observation_space(simulation: Simulation, sensors: tuple[str, ...]) -> spaces.Dict:
-    """The Dict space of the chosen sensors. Raises UsageError for an unknown one."""
-    unknown = set(sensors) - set(SENSORS)
-    if unknown or not sensors:
-        raise UsageError(f"observations={list(sensors)}: choose from {', '.join(SENSORS)}")
+    """The Dict space of the chosen sensors."""
     return spaces.Dict({name: _box(name, simulation.camera, simulation) for name in sensors})
 
 
@@ -36,12 +45,12 @@ def _box(name: str, camera: Camera, simulation: Simulation) -> spaces.Box:
     if name == "segmentation":
         highest = max(len(Semantic), len(simulation.task.scene.all_bodies))
         return spaces.Box(-1, highest, (height, width, 2), np.int16)
-    return spaces.Box(-MAX_VELOCITY, MAX_VELOCITY, (2,), np.float32)
+    return spaces.Box(*simulation.task.measured_range, dtype=np.float32)
 
 
-def action_space() -> spaces.Box:
-    """Forward speed (-1: stop, 1: full speed) and yaw rate (positive: left)."""
-    return spaces.Box(-1.0, 1.0, (2,), np.float32)
+def action_space(task: Task) -> spaces.Box:
+    """From the lowest (-1) to the highest (1) of each command."""
+    return spaces.Box(-1.0, 1.0, (task.action_dim,), np.float32)
 
 
 def view(observation: Observation, sensors: tuple[str, ...], worlds: int | np.ndarray | slice) -> dict[str, np.ndarray]:

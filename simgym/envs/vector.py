@@ -1,8 +1,8 @@
-"""ChairNav as a `gymnasium.vector.VectorEnv`: the batch itself, in one process."""
+"""A task as a `gymnasium.vector.VectorEnv`: the batch itself, in one process."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium.utils import seeding
@@ -10,46 +10,46 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from .config import DomainConfig
-from .env import ChairNavEnv, resolve_domain
+from .env import TaskEnv, resolve_config, resolve_domain
 from .simulation import Simulation, draw_episode_seed
 from .spaces import (
-    DEFAULT_SENSORS,
     action_space,
     check_action,
     check_render_mode,
     check_reset_options,
+    chosen_sensors,
     observation_space,
     view,
 )
-from .tasks.chair_nav.config import ChairNavConfig
 
 
-class ChairNavVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]):
-    """``num_envs`` worlds of `ChairNavEnv`, reset in the step that ends them (autoreset SAME_STEP).
+class TaskVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]):
+    """``num_envs`` worlds of a task, reset in the step that ends them (autoreset SAME_STEP).
 
     World ``i`` of a batch seeded with ``s`` lives through the same episodes, bit for bit, as a single environment
     seeded with ``s + i``. Ended episodes leave ``final_obs`` and ``final_info`` in the info.
     """
 
-    metadata = ChairNavEnv.metadata | {"autoreset_mode": AutoresetMode.SAME_STEP}
+    task: ClassVar[str]
+    metadata = TaskEnv.metadata | {"autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(
         self,
         num_envs: int = 1,
         domain: str | DomainConfig = "sim",
-        config: ChairNavConfig | None = None,
+        config: Any = None,
         split: str = "train",
-        observations: tuple[str, ...] = DEFAULT_SENSORS,
+        observations: tuple[str, ...] | None = None,
         render_mode: str | None = None,
     ) -> None:
         check_render_mode(render_mode)
         self.num_envs = num_envs
         self.render_mode = render_mode
-        self.simulation = Simulation(config or ChairNavConfig(), resolve_domain(domain), num_envs, split)
+        self.simulation = Simulation(resolve_config(self.task, config), resolve_domain(domain), num_envs, split)
         self.metadata = self.metadata | {"render_fps": self.simulation.task.config.control_rate_hz}
-        self._sensors = tuple(observations)
+        self._sensors = chosen_sensors(self.simulation.task, observations)
         self.single_observation_space = observation_space(self.simulation, self._sensors)
-        self.single_action_space = action_space()
+        self.single_action_space = action_space(self.simulation.task)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._generators = [seeding.np_random(None)[0] for _ in range(num_envs)]
@@ -88,7 +88,7 @@ class ChairNavVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]
         self, actions: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Act in every world; ended worlds restart at once."""
-        outcome = self.simulation.step(check_action(actions, (self.num_envs, 2)))
+        outcome = self.simulation.step(check_action(actions, (self.num_envs, self.simulation.task.action_dim)))
         everywhere = np.ones(self.num_envs, bool)
         done = outcome.terminated | outcome.truncated
         infos = self._infos(everywhere)

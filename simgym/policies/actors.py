@@ -24,7 +24,7 @@ class Actor(Protocol):
     """Acts in every world of a batch."""
 
     def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
-        """(n, 2) actions in [-1, 1]; ``begun`` (n,) bool marks worlds whose episode has just begun."""
+        """(n, action_dim) actions in [-1, 1]; ``begun`` (n,) bool marks worlds whose episode has just begun."""
 
 
 class RandomActor:
@@ -39,14 +39,14 @@ class RandomActor:
         for world in np.flatnonzero(begun).tolist():
             seed = simulation.draws[world]["episode_seed"]
             self._generators[world] = np.random.default_rng([self._seed, seed])
-        actions = np.zeros((simulation.num_worlds, 2))
+        actions = np.zeros((simulation.num_worlds, simulation.task.action_dim))
         for world, rng in self._generators.items():
-            actions[world] = rng.uniform(-1, 1, 2)
+            actions[world] = rng.uniform(-1, 1, simulation.task.action_dim)
         return actions
 
 
 class ExpertActor:
-    """The task's privileged planner: the ceiling."""
+    """The task's scripted expert: the ceiling."""
 
     def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
         """See `Actor.act`."""

@@ -14,29 +14,12 @@ import numpy as np
 from tqdm import tqdm
 
 from simgym.envs.config import DomainConfig
-from simgym.envs.quaternion import yaw
 from simgym.envs.simulation import Simulation, draw_episode_seed
-from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 from simgym.files import atomic_path
 
 from .actors import Actor
 from .metrics import wilson_interval
 
-EPISODE_COLUMNS = (
-    "episode",
-    "seed",
-    "success",
-    "spl",
-    "soft_spl",
-    "distance_to_goal",
-    "collisions",
-    "truncated",
-    "return",
-    "steps",
-    "seconds",
-    "room",
-    "chairs",
-)
 OVERVIEW_PX = 480
 
 
@@ -45,11 +28,12 @@ class Trace:
     """What one episode looked like, for reports."""
 
     seed: int
-    poses: list[np.ndarray] = field(default_factory=list)  # (3,) x, y, yaw_rad of the base, from the start on
+    poses: list[np.ndarray] = field(default_factory=list)  # (3,) x, y, yaw_rad, `Task.track`, from the start on
     images: list[np.ndarray] = field(default_factory=list)  # (H, W, 3) uint8, what the camera saw
     overview: np.ndarray | None = None  # (S, S, 3) uint8, the room from above
     overview_extent_m: float = 0.0  # edge of the square of floor that the overview shows, centred on the origin
     success: bool = False
+    radius_m: float = 0.2  # of the disc that shows what is tracked
 
 
 @dataclass
@@ -66,8 +50,8 @@ class Evaluation:
         episodes = self.episodes
         successes = sum(row["success"] for row in episodes)
 
-        def mean(name: str) -> float:
-            return float(np.mean([row[name] for row in episodes]))
+        def mean(name: str) -> float | None:
+            return float(np.mean([row[name] for row in episodes])) if name in episodes[0] else None
 
         return {
             "episodes": len(episodes),
@@ -122,17 +106,19 @@ class _Worlds:
 
     def _begin_trace(self, world: int, seed: int) -> None:
         overview, extent = self.simulation.overview(world, OVERVIEW_PX)
-        self.traces[int(self.episode[world])] = Trace(seed, overview=overview, overview_extent_m=extent)
+        self.traces[int(self.episode[world])] = Trace(
+            seed, overview=overview, overview_extent_m=extent, radius_m=self.simulation.task.track_radius_m
+        )
         self.record(world)
 
     def record(self, world: int) -> None:
         """Add the present moment of a world to its trace, if its episode has one."""
         trace = self.traces.get(int(self.episode[world]))
         if trace is not None:
-            state = self.simulation.engine.state
-            trace.poses.append(np.array([*state.link_pos[world, 0, :2], yaw(state.link_quat[world, 0])]))
+            task = self.simulation.task
+            trace.poses.append(task.track(self.simulation.engine.state)[world])
             trace.images.append(self.simulation.observe().image[world].copy())
-            trace.success = bool(self.simulation.task.success[world])
+            trace.success = bool(task.success[world])
 
 
 def evaluate(
@@ -188,26 +174,21 @@ def trace_failures(simulation: Simulation, actor: Actor, evaluation: Evaluation,
 def _row(simulation: Simulation, worlds: _Worlds, world: int, truncated: bool) -> dict[str, Any]:
     task, draw = simulation.task, simulation.draws[world]
     measures = {name: values[world].item() for name, values in task.info().items()}
+    facts = {name: draw["layout"][name] for name in task.reported}
     return {
         "episode": int(worlds.episode[world]),
         "seed": draw["episode_seed"],
-        "success": measures["is_success"],
-        "spl": measures["spl"],
-        "soft_spl": measures["soft_spl"],
-        "distance_to_goal": measures["distance_to_goal"],
-        "collisions": measures["collisions"],
+        "success": measures.pop("is_success"),
+        **measures,
         "truncated": truncated,
         "return": float(worlds.returns[world]),
         "steps": int(task.steps[world]),
         "seconds": float(task.steps[world] * task.control_dt_s),
-        "room": draw["layout"]["room"],
-        "chairs": " ".join(draw["layout"]["chairs"]),
+        **{name: fact if isinstance(fact, str) else " ".join(fact) for name, fact in facts.items()},
     }
 
 
-def header(
-    env: ChairNavConfig, domain: DomainConfig, split: str, policy: str, goggles: str | None, seed: int
-) -> dict[str, Any]:
+def header(env: Any, domain: DomainConfig, split: str, policy: str, goggles: str | None, seed: int) -> dict[str, Any]:
     """The part of ``eval.json`` that says what was evaluated, the same for every command."""
     return {
         "env": env.name,
@@ -225,8 +206,9 @@ def header(
 def headline(result: dict[str, Any]) -> str:
     """The content of ``eval.json`` in one line."""
     low, high = result["success_ci95"]
+    spl = "" if result["spl"] is None else f"SPL {result['spl']:.2f}, "
     return (
-        f"success {result['success_rate']:.1%} (95 % interval {low:.1%} to {high:.1%}), SPL {result['spl']:.2f}, "
+        f"success {result['success_rate']:.1%} (95 % interval {low:.1%} to {high:.1%}), {spl}"
         f"collisions {result['collision_rate']:.1%}, on {result['episodes']} episodes of split {result['split']}"
     )
 
@@ -237,7 +219,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation, header: dict[str, Any
     with atomic_path(folder / "eval.json") as path:
         path.write_text(json.dumps(result, indent=2) + "\n")
     with atomic_path(folder / "episodes.csv") as path, path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, EPISODE_COLUMNS)
+        writer = csv.DictWriter(file, list(evaluation.episodes[0]))
         writer.writeheader()
         writer.writerows(evaluation.episodes)
     return result

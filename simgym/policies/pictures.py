@@ -13,8 +13,6 @@ from .evaluation import Trace
 GREEN, RED, BLUE = (46, 168, 92), (222, 60, 52), (48, 132, 214)
 WHITE, INK = (255, 255, 255), (24, 26, 32)
 VOID = (44, 47, 56)  # around the room, where nothing is
-# Where a room is looked at from: above, a little aside, so that walls stand and hide almost nothing.
-ROOM_EYE_M, ROOM_TARGET_M, ROOM_FOV_RAD = np.array([0.0, -5.0, 12.0]), np.array([0.0, -0.1, 0.0]), 1.13
 MARGIN = 0.03  # of void around the room, as a share of the picture
 SHIFT = 4  # OpenCV takes integers; with so many binary digits behind the point, lines do not jitter
 
@@ -43,12 +41,13 @@ class FloorPlan:
         matrix = np.column_stack([np.eye(2) * scale, offset + (scale - 1) / 2])
         self.image = cv2.warpAffine(_paint_void(overview), matrix, (side_px, side_px), borderValue=VOID)
 
-    def draw_path(self, poses: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-        """The room with a path: a dot at the start, the robot with its heading at the end.
+    def draw_path(self, poses: np.ndarray, colour: tuple[int, int, int], radius_m: float = 0.2) -> np.ndarray:
+        """The room with a path: a dot at the start, a disc with a heading at the end.
 
         Args:
             poses: (T, 3) x, y, yaw_rad.
-            colour: of the path and the robot.
+            colour: of the path and the disc.
+            radius_m: of the disc.
 
         Returns:
             (side_px, side_px, 3) uint8, a new array.
@@ -58,11 +57,13 @@ class FloorPlan:
         for stroke, ink in ((width + 2, WHITE), (width, colour)):  # the rim keeps it visible on any floor
             cv2.polylines(picture, [_fixed(points)], False, ink, stroke, cv2.LINE_AA, SHIFT)
         _disc(picture, points[0], 1.5 * width, WHITE, INK)
-        self._draw_robot(picture, points[-1], poses[-1, 2], colour)
+        self._draw_robot(picture, points[-1], poses[-1, 2], colour, radius_m)
         return picture
 
-    def _draw_robot(self, picture: np.ndarray, point: np.ndarray, yaw_rad: float, colour: tuple[int, int, int]) -> None:
-        radius = max(0.2 * self.px_per_m, len(picture) / 60)
+    def _draw_robot(
+        self, picture: np.ndarray, point: np.ndarray, yaw_rad: float, colour: tuple[int, int, int], radius_m: float
+    ) -> None:
+        radius = max(radius_m * self.px_per_m, len(picture) / 60)
         tip = point + 1.9 * radius * np.array([np.cos(yaw_rad), -np.sin(yaw_rad)])
         for stroke, ink in ((5, WHITE), (2, INK)):
             cv2.line(picture, _fixed(point).tolist(), _fixed(tip).tolist(), ink, stroke, cv2.LINE_AA, SHIFT)
@@ -76,13 +77,14 @@ def draw_trace(trace: Trace, side_px: int, poses: int | None = None) -> np.ndarr
     """A trace's path, green where it ended in success and red elsewhere, (side_px, side_px, 3) uint8."""
     assert trace.overview is not None
     plan = FloorPlan(trace.overview, trace.overview_extent_m, side_px)
-    return plan.draw_path(np.array(trace.poses[:poses]), GREEN if trace.success else RED)
+    return plan.draw_path(np.array(trace.poses[:poses]), GREEN if trace.success else RED, trace.radius_m)
 
 
-def draw_room(simulation: Simulation, world: int, width_px: int, height_px: int) -> np.ndarray:
-    """The room of a world as it is now, from above and aside without its ceiling, (height, width, 3) uint8."""
-    camera = Camera.from_fov(width_px, height_px, ROOM_FOV_RAD)
-    picture = simulation.renderer.snapshot(world, camera, ROOM_EYE_M, ROOM_TARGET_M)
+def draw_world(simulation: Simulation, world: int, width_px: int, height_px: int) -> np.ndarray:
+    """A world as it is now, as people like to see it, (height, width, 3) uint8."""
+    onlooker = simulation.task.onlooker
+    camera = Camera.from_fov(width_px, height_px, onlooker.fov_rad)
+    picture = simulation.renderer.snapshot(world, camera, np.array(onlooker.eye_m), np.array(onlooker.target_m))
     return _paint_void(picture)
 
 

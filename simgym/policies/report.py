@@ -31,7 +31,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 REPORT = "report.html"
 NUM_TRACES = 8  # episodes that are shown, chosen by nothing but their order
 NUM_FAILURES = 4  # failed ones that are shown as well
-GROUPS = {"room": "Room shape", "chairs": "Chair style"}  # columns of episodes.csv, whose words are the groups
+# Columns of episodes.csv, whose words are the groups; a task has some of them.
+GROUPS = {"room": "Room shape", "chairs": "Chair style", "objects": "Object"}
 SETTINGS = ("env", "domain", "engine", "renderer", "look", "split", "policy", "goggles", "seed")
 PATH_PX = 480
 STRIP_FRAMES, STRIP_COLUMNS = 8, 4
@@ -127,7 +128,12 @@ def write_report(
         outcomes=_outcomes(evaluation.episodes),
         curve=Markup(draw_curve(curve)) if curve else None,
         trained=curve[-1] if curve else None,
-        groups={label: _success_by(evaluation.episodes, column) for column, label in GROUPS.items()},
+        columns=[column for column in GROUPS if column in evaluation.episodes[0]],
+        groups={
+            label: _success_by(evaluation.episodes, column)
+            for column, label in GROUPS.items()
+            if column in evaluation.episodes[0]
+        },
         shown=[_show(trace, rows[trace.seed]) for trace in traces],
         clip=clip,
         clip_error=clip_error,
@@ -156,7 +162,19 @@ def _outcomes(episodes: list[dict[str, Any]]) -> dict[str, int]:
     """How episodes ended."""
     successes = sum(row["success"] for row in episodes)
     late = sum(row["truncated"] for row in episodes)
-    return {"succeeded": successes, "ran out of time": late, "collided": len(episodes) - successes - late}
+    hit = sum(_outcome(row) == "collision" for row in episodes)
+    lost = len(episodes) - successes - late - hit
+    ends = {"succeeded": successes, "ran out of time": late, "collided": hit}
+    return ends | ({"failed otherwise": lost} if lost else {})
+
+
+def _outcome(row: dict[str, Any]) -> str:
+    """How an episode ended, in a word or two."""
+    if row["success"]:
+        return "success"
+    if row["truncated"]:
+        return "out of time"
+    return "collision" if row["collisions"] else "failure"
 
 
 def _success_by(episodes: list[dict[str, Any]], column: str) -> list[dict[str, Any]]:
@@ -173,13 +191,9 @@ def _success_by(episodes: list[dict[str, Any]], column: str) -> list[dict[str, A
 
 def _show(trace: Trace, row: dict[str, Any]) -> dict[str, Any]:
     """What the template shows of one episode."""
-    if row["success"]:
-        outcome = "success"
-    else:
-        outcome = "out of time" if row["truncated"] else "collision"
     path = _encode(draw_trace(trace, PATH_PX), ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 88])
     strip = _encode(camera_strip(trace.images, STRIP_FRAMES, STRIP_COLUMNS), ".png")
-    return {"row": row, "outcome": outcome, "path": path, "strip": strip}
+    return {"row": row, "outcome": _outcome(row), "path": path, "strip": strip}
 
 
 def draw_curve(curve: list[dict[str, Any]]) -> str:

@@ -52,7 +52,7 @@ class SimulationVecEnv(VecEnv):
             }
         )
         self.render_mode = None
-        super().__init__(n, space, action_space())
+        super().__init__(n, space, action_space(simulation.task))
         self._returns = np.zeros(n)
         self._terms: dict[str, np.ndarray] = {}
         self._actions = np.zeros((n, 2))
@@ -100,7 +100,7 @@ class SimulationVecEnv(VecEnv):
 
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the actions for `step_wait`."""
-        self._actions = check_action(actions, (self.num_envs, 2))
+        self._actions = check_action(actions, (self.num_envs, self.simulation.task.action_dim))
 
     def step_wait(self) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Act in every world; ended worlds restart at once."""

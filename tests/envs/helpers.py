@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from simgym.envs.simulation import Simulation
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 
 ALL_SENSORS = ("image", "velocity", "depth", "segmentation")
+SENSORS_OF = {"simgym/ChairNav-v0": ALL_SENSORS, "simgym/Grasp-v0": ("image", "proprio", "depth", "segmentation")}
+# Environments that can be made here: Grasp needs PyBullet's data.
+RUNNABLE = [name for name in SENSORS_OF if "Grasp" not in name or find_spec("pybullet_data")]
 EMPTY_ROOMS: dict[str, Any] = {"obstacles": (0, 0)}
 
 

@@ -18,7 +18,7 @@ SETTINGS = settings(max_examples=40, deadline=None, derandomize=True)
 
 def path_with(delay_steps: list[int], lag_s: list[float]) -> CommandPath:
     n = len(delay_steps)
-    path = CommandPath(n, DT_S)
+    path = CommandPath(n, DT_S, np.zeros(2))
     dynamics = replace(
         Dynamics.nominal(n), action_delay_steps=np.array(delay_steps), actuator_lag_s=np.array(lag_s, float)
     )

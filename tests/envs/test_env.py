@@ -18,12 +18,14 @@ import simgym  # noqa: F401  (registers the environments)
 from simgym.deploy.camera import CameraError
 from simgym.envs.config import DOMAINS, DomainConfig, RandomizationConfig
 from simgym.envs.engines import make_engine
-from simgym.envs.env import ChairNavEnv
 from simgym.envs.renderers import make_renderer
 from simgym.envs.scene import Semantic
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig, RewardConfig
+from simgym.envs.tasks.chair_nav.env import ChairNavEnv
 from simgym.errors import UsageError
-from tests.envs.helpers import ALL_SENSORS, assert_same, chair_nav, randomized
+from tests.envs import sheets
+from tests.envs.helpers import ALL_SENSORS, RUNNABLE, SENSORS_OF, assert_same, chair_nav, randomized
+from tests.envs.sheets import table
 
 IDS = sorted(name for name in gym.registry if name.startswith("simgym/"))
 CAMERA_INFO = """
@@ -43,7 +45,8 @@ def walk(env: gym.Env, steps: int, action_seed: int = 0, **reset) -> list[dict]:
     observation, info = env.reset(**reset)
     rows = [{"observation": observation, "info": info}]
     for _ in range(steps):
-        observation, reward, terminated, truncated, info = env.step(rng.uniform(-1, 1, 2).astype(np.float32))
+        action = rng.uniform(-1, 1, env.action_space.shape).astype(np.float32)
+        observation, reward, terminated, truncated, info = env.step(action)
         ends = np.array([terminated, truncated])
         rows.append({"observation": observation, "reward": reward, "ends": ends, "info": info})
     return rows
@@ -67,8 +70,8 @@ def env():
 # --- the public checkers -------------------------------------------------------------------------------------------
 
 
-def test_chair_nav_is_registered():
-    assert "simgym/ChairNav-v0" in IDS
+def test_every_task_is_registered():
+    assert sorted(SENSORS_OF) == IDS
 
 
 @pytest.mark.parametrize("order", ["import simgym, gymnasium", "import gymnasium, simgym"])
@@ -79,24 +82,24 @@ def test_ids_are_known_in_whichever_order_the_packages_are_imported(order):
 
 
 @pytest.mark.parametrize("render_mode", [None, "rgb_array", "depth_array"])
-@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("name", RUNNABLE)
 def test_gymnasium_checker_passes(name, render_mode):
     check_env(gym.make(name, render_mode=render_mode).unwrapped)
 
 
 @pytest.mark.filterwarnings("ignore:.*maximum value is infinity")  # depth where there is nothing
-@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("name", RUNNABLE)
 def test_gymnasium_checker_passes_with_every_sensor_in_the_randomized_test_split(name):
-    check_env(gym.make(name, domain="randomized", split="test", observations=ALL_SENSORS).unwrapped)
+    check_env(gym.make(name, domain="randomized", split="test", observations=SENSORS_OF[name]).unwrapped)
 
 
 @pytest.mark.parametrize("domain", sorted(DOMAINS))
-@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("name", RUNNABLE)
 def test_sb3_checker_passes(name, domain):
     sb3_check_env(gym.make(name, domain=domain, render_mode="rgb_array").unwrapped)
 
 
-@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("name", RUNNABLE)
 def test_time_limit_is_the_environments_own(name):
     """Gymnasium's wrapper would hide it from the vector environment."""
     assert gym.spec(name).max_episode_steps is None
@@ -106,9 +109,9 @@ def test_time_limit_is_the_environments_own(name):
 
 
 @pytest.mark.parametrize("domain", sorted(DOMAINS))
-@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("name", RUNNABLE)
 def test_same_seed_same_trajectory_in_another_instance(name, domain):
-    walks = [walk(gym.make(name, domain=domain, observations=ALL_SENSORS), 40, seed=7) for _ in range(2)]
+    walks = [walk(gym.make(name, domain=domain, observations=SENSORS_OF[name]), 40, seed=7) for _ in range(2)]
     assert_same_walk(*walks)
 
 
@@ -363,23 +366,7 @@ SHEET = inspect.getdoc(ChairNavEnv) or ""
 
 
 def section(title: str) -> str:
-    return SHEET.split(f"## {title}\n")[1].split("\n## ")[0]
-
-
-def table(text: str) -> list[dict[str, str]]:
-    """Rows of every markdown table of a text, cells by the table's heading."""
-    rows: list[dict[str, str]] = []
-    heading: list[str] = []
-    for line in text.splitlines():
-        if not line.startswith("|"):
-            heading = []
-            continue
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if not heading:
-            heading = cells
-        elif not set(line) <= set("|- "):
-            rows.append(dict(zip(heading, cells, strict=True)))
-    return rows
+    return sheets.section(ChairNavEnv, title)
 
 
 def test_sheet_actions(env):

@@ -15,9 +15,8 @@ from simgym.envs.tasks.chair_nav.furniture import (
     CLUTTER_SLOT,
     OBSTACLES,
     Builder,
-    Slot,
-    slot_body,
 )
+from simgym.envs.tasks.slots import Slot, slot_body
 
 CHAIR_STYLES = {name: build for split in CHAIRS.values() for name, build in split.items()}
 BUILDERS = {

@@ -14,7 +14,8 @@ from simgym.envs.engines import mujoco as engine_module
 from simgym.envs.engines.mujoco import MujocoEngine
 from simgym.envs.quaternion import from_yaw, rotate, yaw
 from simgym.envs.scene import Scene, Semantic, Shape
-from simgym.envs.tasks.chair_nav.furniture import CHAIRS, CLUTTER, OBSTACLES, Slot
+from simgym.envs.tasks.chair_nav.furniture import CHAIRS, CLUTTER, OBSTACLES
+from simgym.envs.tasks.slots import Slot
 from tests.envs.helpers import assert_same
 from tests.envs.worlds import DT_S, ROBOT, SCENE, begin, drawn_layout, drive, empty_layout, scaled, stack, wall_at
 

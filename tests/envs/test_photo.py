@@ -23,7 +23,7 @@ from simgym.envs.places import FIRST_DRAWN, MAX_PLACE, place_of, split_of
 from simgym.envs.renderers.raster import RasterRenderer
 from simgym.envs.scene import Body, Part, Scene, Semantic, Shape
 from simgym.envs.simulation import Simulation
-from simgym.envs.vector import ChairNavVectorEnv
+from simgym.envs.tasks.chair_nav.env import ChairNavVectorEnv
 from simgym.errors import UsageError, UserError
 from tests.envs.helpers import assert_same, chair_nav, differs, exactly_nominal, record, seeds_of
 

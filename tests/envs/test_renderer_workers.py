@@ -65,7 +65,7 @@ def test_a_draw_that_the_bank_cannot_serve_is_refused_as_in_one_process():
     simulation.renderer.apply(np.array([0]), draw.layout, draw.look)
     state = simulation.engine.state
     with pytest.raises(ValueError, match="asks for texture 10000"):
-        simulation.renderer.render(state.link_pos, state.link_quat)
+        simulation.renderer.render(state.moving_pos, state.moving_quat)
     simulation.close()
 
 

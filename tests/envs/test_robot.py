@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from simgym.envs.config import DOMAINS
-from simgym.envs.env import ChairNavEnv
 from simgym.envs.robot import ASSETS, RobotError, load_robot
 from simgym.envs.scene import Semantic, Shape
 from simgym.envs.simulation import Simulation
+from simgym.envs.tasks.chair_nav.env import ChairNavEnv
 from simgym.errors import UserError
 from tests.envs.helpers import chair_nav
 

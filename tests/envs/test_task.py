@@ -8,19 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simgym.envs import geodesic
-from simgym.envs.config import DOMAINS
+from simgym.envs.config import DOMAINS, RandomizationConfig
 from simgym.envs.draw import Layout
 from simgym.envs.engines import RobotState
 from simgym.envs.quaternion import from_yaw
-from simgym.envs.robot import load_robot
 from simgym.envs.simulation import SPLITS, Simulation
-from simgym.envs.tasks.chair_nav.config import ClutterRanges
 from simgym.envs.tasks.chair_nav.expert import expert_command
 from simgym.envs.tasks.chair_nav.layout import Episode
 from simgym.envs.tasks.chair_nav.task import ChairNav
 from tests.envs.helpers import chair_nav, seeds_of
 
-ROBOT = load_robot("rover")
 SETTINGS = settings(max_examples=50, deadline=None, derandomize=True)
 PIXELS = 60 * 80
 
@@ -29,7 +26,7 @@ class Stage:
     """One world of the task with chairs where the test wants them and no walls; the test is engine and camera."""
 
     def __init__(self, chairs=((2.0, 0.0),), start=(0.0, 0.0), **config) -> None:
-        self.task = ChairNav(chair_nav(**config), ROBOT, ClutterRanges())
+        self.task = ChairNav(chair_nav(**config), RandomizationConfig())
         self.task.allocate(1)
         slots = np.full((3, 2), np.inf)
         slots[: len(chairs)] = chairs
@@ -45,14 +42,9 @@ class Stage:
 
     def advance(self, x=0.0, y=0.0, heading=0.0, collision=False, failed=False, seen=None):
         """One step that ends there; ``seen`` is the pixels of each chair, by default all the picture the first one."""
-        links = len(ROBOT.links)
-        state = RobotState(
-            link_pos=np.tile([[x, y, 0.0]], (1, links, 1)),
-            link_quat=np.tile(from_yaw(heading), (1, links, 1)),
-            velocity=np.zeros((1, 2)),
-            collision=np.array([collision]),
-            failed=np.array([failed]),
-        )
+        state = RobotState.zeros(1, self.task.scene)
+        state.link_pos[:], state.link_quat[:] = (x, y, 0.0), from_yaw(heading)
+        state.collision[:], state.failed[:] = collision, failed
         segmentation = np.full((PIXELS, 2), -1, np.int16)
         first = 0
         for chair, count in (seen if seen is not None else {0: PIXELS}).items():

@@ -17,8 +17,8 @@ from simgym.policies.pictures import (
     VOID,
     FloorPlan,
     camera_strip,
-    draw_room,
     draw_trace,
+    draw_world,
     enlarge,
     tile,
 )
@@ -99,7 +99,7 @@ def test_pixels_are_enlarged_to_squares() -> None:
 
 
 def test_a_room_is_seen_whole(simulation: Simulation) -> None:
-    picture = draw_room(simulation, 0, 120, 90)
+    picture = draw_world(simulation, 0, 120, 90)
     assert picture.shape == (90, 120, 3)
     border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     assert (border == VOID).all()

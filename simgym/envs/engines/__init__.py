@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from simgym.errors import UsageError
 
 from ..draw import Dynamics, Layout
-from ..robot import Robot
 from ..scene import Body, Scene, Semantic
 
 CONTACT_CHECK_S = 0.05  # collisions are read this often: 2.5 cm of travel at full speed
@@ -22,13 +21,50 @@ WHEEL_HALF_WIDTH_M = 0.003  # a broad cylinder scrubs on both edges as the robot
 
 @dataclass
 class RobotState:
-    """The robot in every world, after a control step. Arrays are owned by the engine."""
+    """Robot and objects in every world, after a control step. Arrays are owned by the engine."""
 
-    link_pos: np.ndarray  # (n, L, 3) world, metres
-    link_quat: np.ndarray  # (n, L, 4) world, wxyz
-    velocity: np.ndarray  # (n, 2) of the base: forward m/s in its own frame, yaw rate rad/s
-    collision: np.ndarray  # (n,) bool: touched a fixed body other than the floor during the last control step
+    moving_pos: np.ndarray  # (n, M + L, 3) world, metres: M objects, then L links
+    moving_quat: np.ndarray  # (n, M + L, 4) world, wxyz
+    num_objects: int  # M
+    velocity: np.ndarray  # (n, 2) of a robot that drives: forward m/s in its own frame, yaw rate rad/s
+    collision: np.ndarray  # (n,) bool: it touched a fixed body other than the floor during the last control step
     failed: np.ndarray  # (n,) bool: the physics gave no finite numbers; poses are the last good ones until a reset
+    joint_pos: np.ndarray  # (n, J) of an arm: rad, and m of its fingers
+    contact_n: np.ndarray  # (n, K) largest force between each of `Scene.contacts` during the last control step
+
+    @classmethod
+    def zeros(cls, n: int, scene: Scene, num_joints: int = 0) -> RobotState:
+        """Of ``n`` worlds of a scene."""
+        return cls(
+            moving_pos=np.zeros((n, scene.num_moving, 3)),
+            moving_quat=np.zeros((n, scene.num_moving, 4)),
+            num_objects=len(scene.objects),
+            velocity=np.zeros((n, 2)),
+            collision=np.zeros(n, bool),
+            failed=np.zeros(n, bool),
+            joint_pos=np.zeros((n, num_joints)),
+            contact_n=np.zeros((n, len(scene.contacts))),
+        )
+
+    @property
+    def link_pos(self) -> np.ndarray:
+        """(n, L, 3) world, metres, a view."""
+        return self.moving_pos[:, self.num_objects :]
+
+    @property
+    def link_quat(self) -> np.ndarray:
+        """(n, L, 4) world, wxyz, a view."""
+        return self.moving_quat[:, self.num_objects :]
+
+    @property
+    def object_pos(self) -> np.ndarray:
+        """(n, M, 3) world, metres, a view."""
+        return self.moving_pos[:, : self.num_objects]
+
+    @property
+    def object_quat(self) -> np.ndarray:
+        """(n, M, 4) world, wxyz, a view."""
+        return self.moving_quat[:, : self.num_objects]
 
 
 class Engine(Protocol):
@@ -36,32 +72,40 @@ class Engine(Protocol):
 
     state: RobotState
 
-    def load(self, scene: Scene, robot: Robot, num_worlds: int, control_dt_s: float) -> None:
+    def load(self, scene: Scene, robot: Any, num_worlds: int, control_dt_s: float) -> None:
         """Compile the scene and the robot for ``num_worlds`` worlds stepped by ``control_dt_s`` at a time."""
 
     def apply(self, worlds: np.ndarray, layout: Layout, dynamics: Dynamics) -> None:
-        """Take row ``i`` of a draw as the new variation of ``worlds[i]``; the robot stands at its start, at rest.
+        """Take row ``i`` of a draw as the new variation of ``worlds[i]``; robot and objects are at rest at their start.
 
         ``worlds`` ascend.
         """
 
-    def step(self, wheel_velocity: np.ndarray) -> None:
-        """Advance every world one control step with wheels driven towards ``(n, 2)`` rad/s, left and right."""
+    def step(self, target: np.ndarray) -> None:
+        """Advance every world one control step with joints driven towards ``target``.
+
+        Wheels towards ``(n, 2)`` rad/s, left and right; the joints of an arm towards ``(n, J)`` rad and m.
+        """
 
     def close(self) -> None:
         """Release everything; may be called twice."""
 
 
-def make_engine(name: str) -> Engine:
-    """The engine of a domain, not loaded yet. Raises UsageError with the known names."""
+def make_engine(name: str, has_arm: bool = False) -> Engine:
+    """The engine of a domain for a robot that drives or has an arm, not loaded yet.
+
+    Raises UsageError with the known names.
+    """
     if name == "mujoco":
         from .mujoco import MujocoEngine
+        from .mujoco_arm import MujocoArmEngine
 
-        return MujocoEngine()
+        return MujocoArmEngine() if has_arm else MujocoEngine()
     if name == "bullet":
         from .bullet import BulletEngine
+        from .bullet_arm import BulletArmEngine
 
-        return BulletEngine()
+        return BulletArmEngine() if has_arm else BulletEngine()
     raise UsageError(f"domain.engine={name!r}: expected 'mujoco' or 'bullet'")
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from simgym.errors import UsageError, UserError, install_command
 
+from ..arm import Arm
 from ..draw import Dynamics, Layout
 from ..quaternion import conjugate, from_yaw, multiply, rotate
 from ..robot import Robot
@@ -80,6 +81,8 @@ class BulletEngine:
     """Fixed bodies are static, the robot is free on its wheels; poses come out after each control step."""
 
     state: RobotState
+    _wheel_joints: tuple[str, ...] = ()
+    _physics_dt_s, _solver_iterations, _solver_residual = PHYSICS_DT_S, SOLVER_ITERATIONS, SOLVER_RESIDUAL
     _release: Callable[[], object] | None = None
 
     def load(self, scene: Scene, robot: Robot, num_worlds: int, control_dt_s: float) -> None:
@@ -88,9 +91,15 @@ class BulletEngine:
         Raises UserError where PyBullet is missing, RobotError or UsageError where it cannot honour the robot, the
         scene or the rate.
         """
+        self._drive, self._wheel_joints = robot.drive, robot.drive.joints
+        self._open(scene, robot, rigid_bodies(robot), num_worlds, control_dt_s)
+        self._motor_gain, self._motor_share = np.ones((num_worlds, 2)), np.ones((num_worlds, 2))  # see `_motors`
+
+    def _open(self, scene: Scene, robot: Robot | Arm, rigid: list[Rigid], num_worlds: int, control_dt_s: float) -> None:
+        """What every robot's engine begins with."""
         self._checks = contact_checks(control_dt_s)
         self._bullet = import_pybullet()
-        self._scene, self._robot, self._rigid = scene, robot, rigid_bodies(robot)
+        self._scene, self._robot, self._rigid = scene, robot, rigid
         self._sort_parts()
         self._prepare_robot()
         self._clients: list[int] = []
@@ -98,15 +107,7 @@ class BulletEngine:
         connect(self._bullet, self._clients, num_worlds)
         self._robots: list[int] = [-1] * num_worlds
         self._floors: list[set[int]] = [set() for _ in range(num_worlds)]
-        self._motor_gain, self._motor_share = np.ones((num_worlds, 2)), np.ones((num_worlds, 2))  # see `_motors`
-        n, links = num_worlds, len(robot.links)
-        self.state = RobotState(
-            link_pos=np.zeros((n, links, 3)),
-            link_quat=np.zeros((n, links, 4)),
-            velocity=np.zeros((n, 2)),
-            collision=np.zeros(n, bool),
-            failed=np.zeros(n, bool),
-        )
+        self.state = RobotState.zeros(num_worlds, scene)
 
     def _sort_parts(self) -> None:
         """Which fixed parts are floor and which are furniture."""
@@ -125,7 +126,7 @@ class BulletEngine:
         """What building the robot takes, and where its links sit on its rigid bodies."""
         rigid = self._rigid
         names = [body.joint for body in rigid]
-        self._wheels = [names.index(name) - 1 for name in self._robot.drive.joints]  # Bullet calls the base -1
+        self._wheels = [names.index(name) - 1 for name in self._wheel_joints]  # Bullet calls the base -1
         # Bullet has the base's pose at its centre of mass, in its principal axes, and what hangs on it from there.
         self._base = rigid[0].inertia.com, rigid[0].inertia.principal()[1]
         from_base = inverse(self._base)
@@ -145,7 +146,9 @@ class BulletEngine:
             "linkInertialFramePositions": [body.inertia.com.tolist() for body in rigid[1:]],
             "linkInertialFrameOrientations": [xyzw(body.inertia.principal()[1]) for body in rigid[1:]],
             "linkParentIndices": [body.parent for body in rigid[1:]],
-            "linkJointTypes": [self._bullet.JOINT_REVOLUTE] * len(rigid[1:]),
+            "linkJointTypes": [
+                self._bullet.JOINT_PRISMATIC if body.slides else self._bullet.JOINT_REVOLUTE for body in rigid[1:]
+            ],
             "linkJointAxis": [body.axis.tolist() for body in rigid[1:]],
         }
         self._moments = [self._principal_moments(link, body) for link, body in enumerate(rigid, start=-1)]
@@ -162,7 +165,7 @@ class BulletEngine:
                 f"takes {MAX_SHAPES}; use fewer, or domain.engine=mujoco"
             )
         size = np.array([part.size for part in body.shapes])
-        if body.joint in self._robot.drive.joints:
+        if body.joint in self._wheel_joints:
             size[[part.shape == Shape.CYLINDER for part in body.shapes], 1] = WHEEL_HALF_WIDTH_M
         poses = [combined(frame, (np.array(part.pos), np.array(part.quat))) for part in body.shapes]
         return list(body.shapes), size, np.array([pos for pos, _ in poses]), np.array([quat for _, quat in poses])
@@ -192,10 +195,10 @@ class BulletEngine:
         self._bullet.resetSimulation(physicsClientId=client)
         self._bullet.setGravity(0, 0, -GRAVITY_M_S2, physicsClientId=client)
         self._bullet.setPhysicsEngineParameter(
-            fixedTimeStep=PHYSICS_DT_S,
-            numSolverIterations=SOLVER_ITERATIONS,
+            fixedTimeStep=self._physics_dt_s,
+            numSolverIterations=self._solver_iterations,
             deterministicOverlappingPairs=1,
-            solverResidualThreshold=SOLVER_RESIDUAL,
+            solverResidualThreshold=self._solver_residual,
             physicsClientId=client,
         )
         return self._bullet.createVisualShape(self._bullet.GEOM_BOX, halfExtents=[1e-3] * 3, physicsClientId=client)
@@ -287,7 +290,7 @@ class BulletEngine:
         Bullet's motor removes a share of the velocity error in one physics step, while its torque suffices. This is the
         share that a torque of gain times error removes, taken implicitly, from a wheel that carries half of the robot.
         """
-        carried = sum(body.inertia.mass for body in self._rigid) / 2 * self._robot.drive.wheel_radius_m**2
+        carried = sum(body.inertia.mass for body in self._rigid) / 2 * self._drive.wheel_radius_m**2
         motors = []
         for wheel in (self._rigid[1 + link] for link in self._wheels):
             inertia = ROTOR_INERTIA_KG_M2 + mass_scale * (carried + wheel.axis @ wheel.inertia.tensor @ wheel.axis)
@@ -296,17 +299,17 @@ class BulletEngine:
             motors.append((rate / (1 + rate), ROLLING * gain / (gain + wheel.damping_nm_s)))
         return motors
 
-    def step(self, wheel_velocity: np.ndarray) -> None:
+    def step(self, target: np.ndarray) -> None:
         """See `Engine.step`."""
         self.state.collision[:] = False
-        torque = [self._robot.drive.wheel_torque_nm] * 2
+        torque = [self._drive.wheel_torque_nm] * 2
         for world in np.flatnonzero(~self.state.failed):
             client, robot, floors = self._clients[world], self._robots[world], self._floors[world]
             self._bullet.setJointMotorControlArray(
                 robot,
                 self._wheels,
                 self._bullet.VELOCITY_CONTROL,
-                targetVelocities=(wheel_velocity[world] * self._motor_share[world]).tolist(),
+                targetVelocities=(target[world] * self._motor_share[world]).tolist(),
                 velocityGains=self._motor_gain[world].tolist(),
                 forces=torque,
                 physicsClientId=client,

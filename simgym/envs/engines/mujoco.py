@@ -60,16 +60,15 @@ class MujocoEngine:
         self._batch = Batch(model, num_worlds, nthread=min(num_worlds, usable_cores()))
         self._substeps = round(CONTACT_CHECK_S / PHYSICS_DT_S)
         self._find_ids(model, scene, robot)
-        self._expand(model)
-        self.state = RobotState(
-            link_pos=np.zeros((num_worlds, len(robot.links), 3)),
-            link_quat=np.zeros((num_worlds, len(robot.links), 4)),
-            velocity=np.zeros((num_worlds, 2)),
-            collision=np.zeros(num_worlds, bool),
-            failed=np.zeros(num_worlds, bool),
-        )
+        names = ["body_pos", "body_quat", "geom_pos", "geom_quat", "geom_size", "geom_friction", "body_mass"]
+        self._expand(model, [*names, "body_inertia", "actuator_gainprm", "actuator_biasprm"])
+        self.state = RobotState.zeros(num_worlds, scene)
         self._all = np.arange(num_worlds)
         self._contact_found = self._batch.bind("sensordata")  # (n, 1)
+        self._bind()
+
+    def _bind(self) -> None:
+        """Arrays over what every step reads and writes."""
         self._xpos, self._xquat = self._batch.bind("xpos"), self._batch.bind("xquat")
         self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._ctrl = self._batch.bind("ctrl")
@@ -83,10 +82,8 @@ class MujocoEngine:
         wheel_bodies = [model.joint(name).bodyid[0] for name in robot.drive.joints]
         self._wheel_geoms = np.flatnonzero(np.isin(model.geom_bodyid, wheel_bodies))
 
-    def _expand(self, model: mujoco.MjModel) -> None:
+    def _expand(self, model: mujoco.MjModel, names: list[str]) -> None:
         """Give the fields that draws write one row a world, and remember the nominal of those that draws scale."""
-        names = ["body_pos", "body_quat", "geom_pos", "geom_quat", "geom_size", "geom_friction", "body_mass"]
-        names += ["body_inertia", "actuator_gainprm", "actuator_biasprm"]
         self._fields = {name: self._batch.expand(name) for name in names}
         self._nominal = {name: getattr(model, name).copy() for name in names}
 
@@ -96,18 +93,22 @@ class MujocoEngine:
         self._write_dynamics(worlds, dynamics)
         self._batch.set_const(worlds)
         self._batch.reset(worlds, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
-        self._qpos[worlds, :2] = layout.robot_pose[:, :2]
-        self._qpos[worlds, 2] = 0.0
-        self._qpos[worlds, 3:7] = from_yaw(layout.robot_pose[:, 2])
+        self._start(worlds, layout)
         self._batch.forward(worlds, stage=mujoco.mjtStage.mjSTAGE_VEL.value)
         self.state.collision[worlds] = False
         self.state.failed[worlds] = False
         self._read_state(worlds)
 
+    def _start(self, worlds: np.ndarray, layout: Layout) -> None:
+        """Put what moves at its start."""
+        self._qpos[worlds, :2] = layout.robot_pose[:, :2]
+        self._qpos[worlds, 2] = 0.0
+        self._qpos[worlds, 3:7] = from_yaw(layout.robot_pose[:, 2])
+
     def _write_layout(self, worlds: np.ndarray, layout: Layout) -> None:
         rows = np.ix_(worlds, self._bodies)
-        self._fields["body_pos"][rows] = layout.body_pos
-        self._fields["body_quat"][rows] = layout.body_quat
+        self._fields["body_pos"][rows] = layout.body_pos[:, : len(self._bodies)]
+        self._fields["body_quat"][rows] = layout.body_quat[:, : len(self._bodies)]
         rows = np.ix_(worlds, self._geoms)
         position = layout.part_pos[:, self._parts].copy()  # (n, G, 3)
         position[..., 2] = np.where(layout.part_visible[:, self._parts], position[..., 2], PARKED_Z_M)
@@ -127,9 +128,9 @@ class MujocoEngine:
         nominal = self._nominal[name][rows]
         self._fields[name][np.ix_(worlds, rows)] = nominal * scale.reshape(-1, *[1] * nominal.ndim)
 
-    def step(self, wheel_velocity: np.ndarray) -> None:
+    def step(self, target: np.ndarray) -> None:
         """See `Engine.step`."""
-        self._ctrl[:] = wheel_velocity
+        self._ctrl[:] = target
         self.state.collision[:] = False
         for chunk in range(self._chunks):
             last = chunk == self._chunks - 1
@@ -177,7 +178,7 @@ def _compile(scene: Scene, robot: Robot) -> mujoco.MjModel:
         node = parent.add_body(name=body.name, pos=_OFF_ORIGIN, quat=_OFF_AXES)
         for part in body.parts:
             if part.collides:
-                _add_geom(spec, node, part, index, group)
+                add_geom(spec, node, part, index, group)
             index += 1
     spec.add_sensor(
         name="collision",
@@ -210,7 +211,8 @@ def _set_up_robot(spec: mujoco.MjSpec, robot: Robot) -> None:
         motor.forcelimited, motor.forcerange = True, [-torque, torque]
 
 
-def _add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part, index: int, group: int) -> None:
+def add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part, index: int, group: int) -> None:
+    """Add a part that collides, in collision group ``group``; its pose and size are for draws to say."""
     options = {}
     if part.mesh is not None:
         mesh = spec.add_mesh(name=f"mesh{index}", file=str(part.mesh.resolve()), scale=part.size)

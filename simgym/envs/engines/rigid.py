@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..arm import Arm
 from ..quaternion import conjugate, from_matrix, from_rpy, multiply, rotate, to_matrix
 from ..robot import Robot, RobotError, read_origin, read_part, read_vector
-from ..scene import Part
+from ..scene import Part, Shape
 
 Pose = tuple[np.ndarray, np.ndarray]  # position (3,) and quaternion (4,)
 HERE: Pose = (np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0]))
 JOINTS = ("fixed", "continuous")
+ARM_JOINTS = ("fixed", "revolute", "prismatic")
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,48 @@ class Inertia:
 NO_MASS = Inertia(0.0, np.zeros(3), np.zeros((3, 3)))
 
 
+def solid_inertia(
+    kinds: list[Shape], size: np.ndarray, pos: np.ndarray, quat: np.ndarray, used: np.ndarray, mass_kg: float
+) -> Inertia:
+    """Of a body whose mass is spread evenly over the volume of its parts.
+
+    Args:
+        kinds: boxes, cylinders and spheres.
+        size: (k, 3) as `Shape` says.
+        pos: (k, 3) in the body's frame.
+        quat: (k, 4) in the body's frame.
+        used: (k,) bool, which parts there are.
+        mass_kg: of all together.
+    """
+    pos, kinds = pos[used], [kind for kind, there in zip(kinds, used, strict=True) if there]
+    extents = np.array([_extents(kind, part) for kind, part in zip(kinds, size[used], strict=True)])  # (k, 4)
+    mass = mass_kg * extents[:, 0] / extents[:, 0].sum()  # (k,)
+    com = mass @ pos / mass_kg
+    axes = rotate(quat[used][:, None], np.eye(3))  # (k, 3, 3), each row an axis
+    away = pos - com
+    tensors = axes.transpose(0, 2, 1) @ (extents[:, 1:, None] * axes)
+    tensors += (away * away).sum(1)[:, None, None] * np.eye(3) - away[:, :, None] * away[:, None, :]
+    return Inertia(float(mass_kg), com, np.tensordot(mass, tensors, 1))
+
+
+def _extents(kind: Shape, size: np.ndarray) -> tuple[float, float, float, float]:
+    """Volume, and the principal moments of inertia for a mass of 1."""
+    x, y, z = size.tolist()
+    if kind == Shape.BOX:
+        return 8 * x * y * z, (y * y + z * z) / 3, (x * x + z * z) / 3, (x * x + y * y) / 3
+    if kind == Shape.CYLINDER:
+        across = x * x / 4 + y * y / 3
+        return 2 * np.pi * x * x * y, across, across, x * x / 2
+    return 4 / 3 * np.pi * x**3, 0.4 * x * x, 0.4 * x * x, 0.4 * x * x
+
+
 @dataclass(frozen=True)
 class Rigid:
     """One rigid body, in the frame of its first link.
 
     Args:
         joint: the name of the joint that carries it; empty for the root.
+        slides: whether that joint slides, instead of turning.
         parent: the index of the body that carries the joint; -1 for the root.
         pose: of the frame at joint angle zero, in the parent's frame.
         axis: (3,) of the joint.
@@ -71,6 +109,7 @@ class Rigid:
     """
 
     joint: str
+    slides: bool
     parent: int
     pose: Pose
     axis: np.ndarray
@@ -80,9 +119,12 @@ class Rigid:
     links: tuple[tuple[int, Pose], ...]
 
 
-def rigid_bodies(robot: Robot) -> list[Rigid]:
-    """The rigid bodies of a robot, parents first. Raises RobotError naming what cannot be had."""
-    root = ET.parse(robot.urdf).getroot()
+def rigid_bodies(robot: Robot | Arm, kinds: tuple[str, ...] = JOINTS) -> list[Rigid]:
+    """The rigid bodies of a robot, parents first; its joints may be of ``kinds``.
+
+    Raises RobotError naming what cannot be had.
+    """
+    root = robot.root()
     links = {link.attrib["name"]: link for link in root.findall("link")}
     joints = {_other(joint, "child"): joint for joint in root.findall("joint")}
     bodies: list[Rigid] = []
@@ -94,7 +136,7 @@ def rigid_bodies(robot: Robot) -> list[Rigid]:
         joint = joints.get(name)
         body, carrier = (-1, HERE) if joint is None else at[_other(joint, "parent")]
         pose = carrier if joint is None else combined(carrier, _pose(joint))
-        if joint is None or _kind(joint, robot) != "fixed":
+        if joint is None or _kind(joint, robot, kinds) != "fixed":
             bodies.append(_new_body(joint, body, pose, robot))
             body, pose = len(bodies) - 1, HERE
         index = [link.name for link in robot.links].index(name)
@@ -131,19 +173,19 @@ def _pose(element: ET.Element) -> Pose:
     return np.array(pos), np.array(from_rpy(rpy))
 
 
-def _kind(joint: ET.Element, robot: Robot) -> str:
+def _kind(joint: ET.Element, robot: Robot | Arm, kinds: tuple[str, ...]) -> str:
     kind = joint.get("type", "")
-    if kind not in JOINTS:
+    if kind not in kinds:
         raise RobotError(
             f"{robot.urdf}: joint {joint.get('name')!r} is of type {kind!r}; "
-            f"domain.engine=bullet has {' and '.join(JOINTS)} ones: change it, or take domain.engine=mujoco"
+            f"domain.engine=bullet has {' and '.join(kinds)} ones: change it, or take domain.engine=mujoco"
         )
     return kind
 
 
-def _new_body(joint: ET.Element | None, parent: int, pose: Pose, robot: Robot) -> Rigid:
+def _new_body(joint: ET.Element | None, parent: int, pose: Pose, robot: Robot | Arm) -> Rigid:
     if joint is None:
-        return Rigid("", parent, pose, np.zeros(3), 0.0, NO_MASS, (), ())
+        return Rigid("", False, parent, pose, np.zeros(3), 0.0, NO_MASS, (), ())
     axis, dynamics = joint.find("axis"), joint.find("dynamics")
     direction = np.array(read_vector(None if axis is None else axis.get("xyz"), (1.0, 0.0, 0.0)))
     damping, friction = (
@@ -154,10 +196,11 @@ def _new_body(joint: ET.Element | None, parent: int, pose: Pose, robot: Robot) -
             f"{robot.urdf}: joint {joint.get('name')!r} has dry friction, which domain.engine=bullet does not know; "
             "give it damping instead, or take domain.engine=mujoco"
         )
-    return Rigid(joint.attrib["name"], parent, pose, direction / np.linalg.norm(direction), damping, NO_MASS, (), ())
+    axis_unit, slides = direction / np.linalg.norm(direction), joint.get("type") == "prismatic"
+    return Rigid(joint.attrib["name"], slides, parent, pose, axis_unit, damping, NO_MASS, (), ())
 
 
-def _with_link(body: Rigid, index: int, link: ET.Element, pose: Pose, robot: Robot) -> Rigid:
+def _with_link(body: Rigid, index: int, link: ET.Element, pose: Pose, robot: Robot | Arm) -> Rigid:
     """The body with one more link, whose pose is in the body's frame."""
     shapes = []
     for collision in link.findall("collision"):
@@ -168,7 +211,7 @@ def _with_link(body: Rigid, index: int, link: ET.Element, pose: Pose, robot: Rob
     return replace(body, inertia=inertia, shapes=(*body.shapes, *shapes), links=(*body.links, (index, pose)))
 
 
-def _inertia(link: ET.Element, robot: Robot) -> Inertia:
+def _inertia(link: ET.Element, robot: Robot | Arm) -> Inertia:
     """The <inertial> of a link, in the link's frame."""
     inertial = link.find("inertial")
     if inertial is None:

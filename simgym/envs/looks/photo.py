@@ -90,7 +90,7 @@ class PhotoLook:
         else:
             self.textures, self._rows, self._folder_facts = folder_bank(folder)
         self._bodies = [(body.name, scene.part_range(b)) for b, body in enumerate(scene.bodies)]
-        parts = scene.parts[: scene.num_fixed_parts]
+        parts = scene.parts[: scene.num_placed_parts]
         self._round = np.array([part.shape == Shape.CYLINDER for part in parts])
         self._crown = np.array([part.shape == Shape.SPHERE for part in parts])
         self._robot = np.array([part.semantic == Semantic.ROBOT for part in scene.parts])

@@ -34,8 +34,10 @@ class Renderer(Protocol):
     def apply(self, worlds: np.ndarray, layout: Layout, look: Look) -> None:
         """Take row ``i`` of a draw as the new variation of world ``worlds[i]``."""
 
-    def render(self, link_pos: np.ndarray, link_quat: np.ndarray, worlds: np.ndarray | None = None) -> Frames:
-        """Draw the given worlds, or all, with the links at ``link_pos (n, L, 3)``, ``link_quat (n, L, 4)`` wxyz.
+    def render(self, moving_pos: np.ndarray, moving_quat: np.ndarray, worlds: np.ndarray | None = None) -> Frames:
+        """Draw the given worlds, or all, with what moves at ``moving_pos (n, V, 3)``, ``moving_quat (n, V, 4)`` wxyz.
+
+        The V bodies that move are the scene's objects, then its links.
 
         The rows of the other worlds stay as they are.
         """

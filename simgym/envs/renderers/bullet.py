@@ -101,34 +101,35 @@ class BulletRenderer:
             groups.setdefault(key, []).append(mesh)
         sides: tuple[list[Surface], list[Surface]] = [], []
         for (is_back, rgb, texture, label), meshes in groups.items():
-            link = max(label[1] - scene.num_fixed, -1)
-            sides[is_back].append(Surface(joined(meshes), rgb, texture, label, link))
+            moving = max(label[1] - scene.num_fixed, -1)
+            sides[is_back].append(Surface(joined(meshes), rgb, texture, label, moving))
         return sides
 
     def _placed(self, layout: Layout, texture_size_m: np.ndarray, row: int) -> Iterator[tuple[int, Mesh]]:
-        """The parts that are there and their meshes: of a fixed body in the world, of a link in the link's frame."""
-        fixed = self.scene.num_fixed_parts
-        pos, quat = layout.world_poses(self.scene, row)
+        """The parts that are there and their meshes: of a fixed body in the world, of what moves in its own frame."""
+        placed, (pos, quat) = self.scene.num_placed_parts, layout.world_poses(self.scene, row)
+        pos = np.concatenate([pos, layout.part_pos[row, len(pos) :]])
+        quat = np.concatenate([quat, layout.part_quat[row, len(quat) :]])
         for index in np.flatnonzero(layout.part_visible[row] & (pos[:, 2] > PARKED_Z_M / 2)).tolist():
             size = layout.part_size[row, index]
             yield index, self._unit_meshes[index].placed(size, pos[index], quat[index], texture_size_m[index])
-        for index, part in enumerate(self.scene.parts[fixed:], start=fixed):
+        for index, part in enumerate(self.scene.parts[placed:], start=placed):
             pose = np.array(part.pos), np.array(part.quat)
             yield index, self._unit_meshes[index].placed(np.array(part.size), *pose, texture_size_m[index])
 
-    def render(self, link_pos: np.ndarray, link_quat: np.ndarray, worlds: np.ndarray | None = None) -> Frames:
+    def render(self, moving_pos: np.ndarray, moving_quat: np.ndarray, worlds: np.ndarray | None = None) -> Frames:
         """See `Renderer.render`."""
         kernels.aim_cameras(
-            self.scene.camera_link,
-            np.ascontiguousarray(link_pos, float),
-            np.ascontiguousarray(link_quat, float),
+            self.scene.camera_carrier,
+            np.ascontiguousarray(moving_pos, float),
+            np.ascontiguousarray(moving_quat, float),
             intrinsics(self.camera, self.supersample),
             self._stage,
             self._views,
         )
         frames = self._frames
         for world in range(self.num_worlds) if worlds is None else worlds:
-            self._worlds[world].pose(link_pos[world], link_quat[world])
+            self._worlds[world].pose(moving_pos[world], moving_quat[world])
             shot = self._shoot(world, self._views[world], self.camera, self.supersample)
             frames.rgb[world], frames.depth[world], frames.segmentation[world] = shot
         return frames
@@ -154,7 +155,7 @@ class BulletRenderer:
     def snapshot(
         self, world: int, camera: Camera, position: ArrayLike, target: ArrayLike, supersample: int = 3
     ) -> np.ndarray:
-        """See `Renderer.snapshot`; links stand where the last render had them."""
+        """See `Renderer.snapshot`; what moves stands where the last render had it."""
         view = np.zeros(1, kernels.VIEW)
         view["eye"] = position
         view["rotation"] = look_at(np.asarray(position, float), np.asarray(target, float))

@@ -52,7 +52,7 @@ class RasterRenderer:
     def load(self, scene: Scene, camera: Camera, num_worlds: int) -> None:
         """Compile the scene for ``num_worlds`` worlds seen by ``camera``; every part shows as the scene states it."""
         self.scene, self.camera, self.num_worlds = scene, camera, num_worlds
-        n, num_parts, num_links = num_worlds, len(scene.parts), len(scene.links)
+        n, num_parts, num_moving = num_worlds, len(scene.parts), scene.num_moving
         self._shapes, self._parts = _compile_parts(scene, self.sides)
         self._poses = _nominal_poses(scene, n)
         self._paint, self._stage = _plain_look(n, num_parts)
@@ -64,7 +64,7 @@ class RasterRenderer:
             visible_count=np.zeros(n, np.int32),
         )
         self._worlds = np.arange(n)
-        self._link_pos, self._link_quat = np.zeros((n, num_links, 3)), np.tile([1.0, 0, 0, 0], (n, num_links, 1))
+        self._moving_pos, self._moving_quat = np.zeros((n, num_moving, 3)), np.tile([1.0, 0, 0, 0], (n, num_moving, 1))
         self._intrinsics = intrinsics(camera, self.supersample)
         self._views = np.zeros(n, kernels.VIEW)
         self._scratch = self._new_scratch(camera.height * self.supersample, camera.width * self.supersample)
@@ -81,8 +81,9 @@ class RasterRenderer:
                 "give RasterRenderer(textures=...) the bank that the look was drawn for"
             )
         for name, target in zip(place.Poses._fields, self._poses, strict=True):
-            count = self.scene.num_fixed if name.startswith("body") else self.scene.num_fixed_parts
-            target[worlds, :count] = getattr(layout, name)
+            # What moves keeps its parts in its own frame: where objects start does not matter here.
+            count = self.scene.num_fixed if name.startswith("body") else self.scene.num_placed_parts
+            target[worlds, :count] = getattr(layout, name)[:, :count]
         for name in place.STAGE.names or ():
             self._stage[name][worlds] = getattr(look, name)
         self._paint["rgb"][worlds] = look.part_rgb
@@ -92,11 +93,11 @@ class RasterRenderer:
         if look.lamp_rgb.any():
             self._cast_shadows(worlds)
 
-    def render(self, link_pos: np.ndarray, link_quat: np.ndarray, worlds: np.ndarray | None = None) -> Frames:
+    def render(self, moving_pos: np.ndarray, moving_quat: np.ndarray, worlds: np.ndarray | None = None) -> Frames:
         """See `Renderer.render`."""
-        self._link_pos[:], self._link_quat[:] = link_pos, link_quat
+        self._moving_pos[:], self._moving_quat[:] = moving_pos, moving_quat
         kernels.aim_cameras(
-            self.scene.camera_link, self._link_pos, self._link_quat, self._intrinsics, self._stage, self._views
+            self.scene.camera_carrier, self._moving_pos, self._moving_quat, self._intrinsics, self._stage, self._views
         )
         rows = self._worlds if worlds is None else np.asarray(worlds, np.int64)
         self._draw(rows, self._worlds, self._views, self.supersample, self._scratch, self._target)
@@ -105,7 +106,7 @@ class RasterRenderer:
     def snapshot(
         self, world: int, camera: Camera, position: ArrayLike, target: ArrayLike, supersample: int = 3
     ) -> np.ndarray:
-        """A picture of one world from anywhere, as people like to see it; links stand where the last render had them.
+        """A picture of one world from anywhere, as people like to see it; what moves is where the last render had it.
 
         Args:
             world: which world.
@@ -165,7 +166,7 @@ class RasterRenderer:
         keeps from running so costs nothing, where OpenMP's barrier (numba's ``prange``) would wait milliseconds for it.
         """
         n, arguments = len(rows), (
-            rows, worlds, views, self._link_pos, self._link_quat, supersample, self._shapes, self._parts,
+            rows, worlds, views, self._moving_pos, self._moving_quat, supersample, self._shapes, self._parts,
             self._geometry, self._paint, self._stage, self._textures, self._lamps, scratch, target,
         )  # fmt: skip
         step = max(1, n // (4 * self.threads))

@@ -28,7 +28,7 @@ class Surface:
     rgb: tuple[float, ...]
     texture: int  # index into the bank; -1: none
     label: tuple[int, int]  # semantic class, body index
-    link: int  # that carries it; -1: it is fixed in the world
+    carrier: int  # index among what moves of the body that carries it; -1: it is fixed in the world
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class TinyWorld:
         self._bullet.resetSimulation(physicsClientId=self._client)
         self._bullet.setPhysicsEngineParameter(enableFileCaching=0, physicsClientId=self._client)
         textures: dict[int, int] = {}
-        self._moving: list[tuple[int, int]] = []  # Bullet's body and the link that carries it
+        self._moving: list[tuple[int, int]] = []  # Bullet's body and what carries it
         labels = []
         for surface in surfaces:
             body = self._add(surface)
             labels.append(surface.label)
-            if surface.link >= 0:
-                self._moving.append((body, surface.link))
+            if surface.carrier >= 0:
+                self._moving.append((body, surface.carrier))
             if surface.texture >= 0:
                 if surface.texture not in textures:
                     file = str(texture_file(self._folder, surface.texture))
@@ -99,11 +99,13 @@ class TinyWorld:
         file.unlink()  # file systems take milliseconds to write a file over, and none to make a new one
         return body
 
-    def pose(self, link_pos: np.ndarray, link_quat: np.ndarray) -> None:
-        """Move what links carry to positions (L, 3) and quaternions (L, 4) wxyz."""
-        pos, quat = (SCALE * link_pos).tolist(), xyzw(link_quat)
-        for body, link in self._moving:
-            self._bullet.resetBasePositionAndOrientation(body, pos[link], quat[link], physicsClientId=self._client)
+    def pose(self, moving_pos: np.ndarray, moving_quat: np.ndarray) -> None:
+        """Put what moves at positions (V, 3) and quaternions (V, 4) wxyz."""
+        pos, quat = (SCALE * moving_pos).tolist(), xyzw(moving_quat)
+        for body, carrier in self._moving:
+            self._bullet.resetBasePositionAndOrientation(
+                body, pos[carrier], quat[carrier], physicsClientId=self._client
+            )
 
     def shoot(
         self, view: np.ndarray, width: int, height: int, light: Light, shadows: bool

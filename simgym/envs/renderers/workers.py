@@ -61,14 +61,14 @@ class WorkerRenderer:
                 mine = worlds[rows]
                 worker.call("apply", mine - self._first[mine], _rows(layout, rows), _rows(look, rows))
 
-    def render(self, link_pos: np.ndarray, link_quat: np.ndarray, worlds: np.ndarray | None = None) -> Frames:
+    def render(self, moving_pos: np.ndarray, moving_quat: np.ndarray, worlds: np.ndarray | None = None) -> Frames:
         """See `Renderer.render`."""
         wanted = np.arange(self.num_worlds) if worlds is None else np.asarray(worlds)
         asked = []
         for w, (worker, share) in enumerate(zip(self._workers, self._shares, strict=True)):
             mine = wanted[self._owner[wanted] == w]
             if len(mine):
-                worker.call("render", link_pos[share], link_quat[share], mine - share[0])
+                worker.call("render", moving_pos[share], moving_quat[share], mine - share[0])
                 asked.append((worker, mine, mine - share[0]))
         for worker, mine, local in asked:
             frames = worker.answer()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from simgym.config.option import option, span
 
+from ..config import TaskConfig
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutConfig:
@@ -43,7 +45,7 @@ class RewardConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChairNavConfig:
+class ChairNavConfig(TaskConfig):
     """Drive to a chair: the robot and its limits, what counts as success, the reward and the rooms."""
 
     name: str = option("ChairNav", "the task")

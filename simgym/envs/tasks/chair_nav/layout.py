@@ -18,9 +18,10 @@ from ...places import split_of
 from ...quaternion import from_yaw, yaw
 from ...robot import Robot
 from ...scene import Body, Part, Scene, Semantic, Shape
+from ..slots import Slot, slot_body
 from .config import ClutterRanges, LayoutConfig
 from .fittings import FITTINGS, HALF_DEPTH_M
-from .furniture import CHAIR_SLOT, CHAIRS, CLUTTER, CLUTTER_SLOT, OBSTACLES, Builder, Kind, Slot, slot_body
+from .furniture import CHAIR_SLOT, CHAIRS, CLUTTER, CLUTTER_SLOT, OBSTACLES, Builder, Kind
 from .rooms import MAX_BLOCKS, ROOMS, Room, draw_room, outer_walls
 
 MARGIN_M = 0.17  # between the robot and everything, in planned ways and at the start

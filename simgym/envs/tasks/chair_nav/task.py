@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numba
 import numpy as np
@@ -11,26 +11,20 @@ import numpy as np
 from simgym.config.option import check
 
 from ... import geodesic
-from ...draw import Layout
+from ...config import RandomizationConfig
+from ...draw import Dynamics, Layout
 from ...engines import RobotState
 from ...quaternion import wrap_angle, yaw
-from ...robot import Robot
+from ...robot import load_robot
 from ...scene import Scene
+from .. import Onlooker, Outcome
 from ..measures import soft_spl, spl
 from .config import ChairNavConfig, ClutterRanges, RewardConfig
 from .expert import expert_command
 from .layout import MAX_PATH_CELLS, Episode, LayoutSampler, build_bodies
 from .privileged import PRIVILEGED_DIM, privileged_view
 
-
-@dataclass
-class Outcome:
-    """What one control step brought, one row a world."""
-
-    reward: np.ndarray  # (n,) float64
-    terms: dict[str, np.ndarray]  # unweighted reward terms, each (n,)
-    terminated: np.ndarray  # (n,) bool
-    truncated: np.ndarray  # (n,) bool
+MAX_VELOCITY = 100.0  # m/s and rad/s: far beyond any robot here; Gymnasium's checker asks for finite bounds
 
 
 @numba.njit(cache=True, parallel=False)
@@ -50,11 +44,23 @@ class ChairNav:
     """State and arithmetic of ``n`` episodes of ChairNav."""
 
     name = "ChairNav"
+    measured = "velocity"
+    measured_range = np.full(2, -MAX_VELOCITY, np.float32), np.full(2, MAX_VELOCITY, np.float32)
+    action_dim = 2
+    rest = np.zeros(2)
+    reported = ("room", "chairs")
+    privileged_dim = PRIVILEGED_DIM
+    track_radius_m = 0.2
+    overview_m = geodesic.SIDE_M
+    # Above, a little aside, so that walls stand and hide almost nothing.
+    onlooker = Onlooker((0.0, -5.0, 12.0), (0.0, -0.1, 0.0), 1.13)
 
-    def __init__(self, config: ChairNavConfig, robot: Robot, clutter: ClutterRanges) -> None:
+    def __init__(self, config: ChairNavConfig, randomization: RandomizationConfig) -> None:
         """Raises UsageError where the configuration is impossible."""
         check(config, "env.")
-        self.config, self.robot = config, robot
+        self.config, self.robot = config, load_robot(config.robot)
+        clutter = randomization.clutter if randomization.enabled else ClutterRanges()
+        robot = self.robot
         self.scene = Scene(build_bodies(config.layout, clutter), robot.links, robot.camera_link)
         self._sampler = LayoutSampler(self.scene, robot, config.layout, clutter, config.success_distance_m)
         self._first_chair = self.scene.body_index("chair0")
@@ -117,9 +123,21 @@ class ChairNav:
         limits = (self.config.max_speed_m_s, self.config.max_yaw_rate_rad_s)
         return np.stack([command[:, 0] / limits[0] * 2 - 1, command[:, 1] / limits[1]], axis=1).astype(np.float32)
 
+    def drive(self, command: np.ndarray, state: RobotState) -> np.ndarray:
+        """(n, 2) wheel velocities, left and right, rad/s."""
+        return self.robot.drive.wheel_velocity(command)
+
+    def measure(self, state: RobotState) -> np.ndarray:
+        """(n, 2) forward speed m/s and yaw rate rad/s."""
+        return state.velocity
+
+    def noise(self, dynamics: Dynamics) -> np.ndarray:
+        """(2,) standard deviations of the measured velocity."""
+        return dynamics.velocity_noise[0]
+
     def expert_action(self, state: RobotState) -> np.ndarray:
         """(n, 2) float32 actions of the scripted planner, which knows the floor plan."""
-        poses = self._poses(state)
+        poses = self.track(state)
         limits = (self.config.max_speed_m_s, self.config.max_yaw_rate_rad_s)
         commands = [
             expert_command(
@@ -132,13 +150,13 @@ class ChairNav:
     def privileged(self, state: RobotState) -> np.ndarray:
         """(n, PRIVILEGED_DIM) float32 that only a simulator knows; see `privileged_view`."""
         out = np.zeros((len(self.steps), PRIVILEGED_DIM))
-        poses = self._poses(state)
+        poses = self.track(state)
         time_left = 1 - self.steps / self.max_steps
         for w in range(len(out)):
             privileged_view(self.field[w], self.blocked[w], poses[w], time_left[w], self._path, out[w])
         return out.astype(np.float32)
 
-    def _poses(self, state: RobotState) -> np.ndarray:
+    def track(self, state: RobotState) -> np.ndarray:
         """(n, 3) x, y, yaw_rad of the bases."""
         return np.column_stack([state.link_pos[:, 0, :2], yaw(state.link_quat[:, 0])])
 

@@ -1,0 +1,1 @@
+"""Grasp: take an object and lift it."""

@@ -1,0 +1,146 @@
+"""Parametric things of human sizes to grasp: boxes, cylinders, bowls, bottles and tools, written into slots.
+
+A thing stands with its lowest point at z = 0 of its frame. A builder says how a hand from above can take it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...quaternion import from_yaw
+from ..slots import Slot
+
+SLOT = (9, 3)  # boxes, cylinders
+PALM_M = 0.03  # the hand takes things at most so far below their top: then the palm stays off
+LOWEST_M = 0.011  # of the grasp point above the table, so that the finger tips do not touch it
+KNOWN, HELD_OUT = (0.0, 0.7), (0.7, 1.0)  # shares of each range of sizes: the largest things are held out for `test`
+Grasp = tuple[float, float, float, float]  # x, y, z of the grasp point, yaw of the hand, in the thing's frame
+
+
+class Sizes:
+    """Draws sizes from the known or the held-out share of their ranges."""
+
+    def __init__(self, rng: np.random.Generator, share: tuple[float, float]) -> None:
+        self._rng, self._share = rng, share
+
+    def __call__(self, *bounds: tuple[float, float]) -> list[float]:
+        """One size from each (low, high) range, in metres."""
+        shares = self._rng.uniform(*self._share, len(bounds))
+        return [low + (high - low) * float(share) for (low, high), share in zip(bounds, shares, strict=True)]
+
+
+@dataclass(frozen=True)
+class Thing:
+    """What the task must know of one thing; metres, in its frame."""
+
+    kind: str
+    half_m: tuple[float, float]  # of its bounding box, x and y
+    height_m: float
+    grasps: tuple[Grasp, ...]
+
+    @property
+    def radius_m(self) -> float:
+        """Of the circle that holds it."""
+        return math.hypot(*self.half_m)
+
+
+Builder = Callable[[Slot, Sizes], Thing]
+
+
+def _depth(top: float) -> float:
+    """Height of the grasp point for a thing of height ``top``."""
+    return max(LOWEST_M, top - PALM_M)
+
+
+def _around(z: float, count: int = 4) -> tuple[Grasp, ...]:
+    """Grasps of something round."""
+    return tuple((0.0, 0.0, z, math.pi * k / count) for k in range(count))
+
+
+def box(slot: Slot, sizes: Sizes) -> Thing:
+    """A carton."""
+    hx, hy, height = sizes((0.013, 0.034), (0.02, 0.05), (0.03, 0.13))
+    slot.block(0, 0, 0, height, hx, hy)
+    grasps: tuple[Grasp, ...] = ((0, 0, _depth(height), math.pi / 2),)
+    if hy < 0.033:
+        grasps += ((0, 0, _depth(height), 0.0),)
+    return Thing("box", (hx, hy), height, grasps)
+
+
+def can(slot: Slot, sizes: Sizes) -> Thing:
+    """A cylinder."""
+    radius, height = sizes((0.015, 0.034), (0.04, 0.13))
+    slot.column(0, 0, 0, height, radius)
+    return Thing("can", (radius, radius), height, _around(_depth(height)))
+
+
+def bowl(slot: Slot, sizes: Sizes) -> Thing:
+    """Eight walls around a base; taken at its rim."""
+    radius, height, half_wall = sizes((0.045, 0.065), (0.035, 0.055), (0.0025, 0.004))
+    slot.column(0, 0, 0, 0.006, radius * 0.9)
+    for k in range(8):
+        angle = math.pi / 4 * k
+        at = (radius * math.cos(angle), radius * math.sin(angle), height / 2)
+        slot.box(at, (half_wall, radius * math.tan(math.pi / 8), height / 2), tuple(from_yaw(angle)))
+    rim = [math.pi / 4 * k for k in range(8)]
+    z = max(LOWEST_M + 0.006, height - 0.015)
+    grasps = tuple((radius * math.cos(a), radius * math.sin(a), z, a - math.pi / 2) for a in rim)
+    return Thing("bowl", (radius, radius), height, grasps)
+
+
+def bottle(slot: Slot, sizes: Sizes) -> Thing:
+    """A body, a neck and a cap; taken at its neck."""
+    radius, body, neck, neck_height = sizes((0.024, 0.036), (0.07, 0.12), (0.011, 0.015), (0.035, 0.05))
+    top = body + neck_height
+    slot.column(0, 0, 0, body, radius)
+    slot.column(0, 0, body, top, neck)
+    slot.column(0, 0, top, top + 0.012, neck * 1.15)
+    return Thing("bottle", (radius, radius), top + 0.012, _around(top + 0.012 - PALM_M))
+
+
+def hammer(slot: Slot, sizes: Sizes) -> Thing:
+    """A handle with a head across; taken near its centre of mass."""
+    half, thick, head = sizes((0.05, 0.08), (0.009, 0.013), (0.025, 0.035))
+    slot.block(0, 0, 0, 2 * thick, half, thick)
+    slot.block(half + 0.009, 0, 0, 2.4 * thick, 0.009, head)
+    handle_m3, head_m3 = 8 * half * thick**2, 4 * 0.009 * head * 2.4 * thick
+    middle = (half + 0.009) * head_m3 / (handle_m3 + head_m3)  # of its mass; the fingers stay off the head
+    return Thing("hammer", (half + 0.018, head), 2.4 * thick, ((min(middle, half - 0.012), 0, LOWEST_M, 0.0),))
+
+
+def mug(slot: Slot, sizes: Sizes) -> Thing:
+    """Held out for `test`: a cylinder with a handle; taken across."""
+    radius, height = sizes((0.026, 0.034), (0.06, 0.09))
+    slot.column(0, 0, 0, height, radius)
+    for bottom in (0.2, 0.7):
+        slot.block(radius + 0.012, 0, bottom * height, bottom * height + 0.009, 0.014, 0.005)
+    slot.block(radius + 0.022, 0, 0.2 * height, 0.7 * height + 0.009, 0.005, 0.005)
+    return Thing("mug", (radius + 0.027, radius), height, ((0, 0, _depth(height), 0.0),))
+
+
+def screwdriver(slot: Slot, sizes: Sizes) -> Thing:
+    """Held out for `test`: a thick handle and a thin shaft; taken at its handle."""
+    half, thick, shaft = sizes((0.035, 0.05), (0.01, 0.014), (0.03, 0.045))
+    slot.block(0, 0, 0, 2 * thick, half, thick)
+    slot.block(half + shaft, 0, thick - 0.004, thick + 0.004, shaft, 0.004)
+    return Thing("screwdriver", (half + 2 * shaft, thick), 2 * thick, ((0.25 * half, 0, LOWEST_M, 0.0),))
+
+
+def tower(slot: Slot, sizes: Sizes) -> Thing:
+    """Held out for `test`: three blocks, each narrower than the one below; taken at its top."""
+    half, step, height = sizes((0.024, 0.034), (0.004, 0.007), (0.025, 0.04))
+    for k in range(3):
+        slot.block(0, 0, k * height, (k + 1) * height, half - k * step, half - k * step)
+    z = 3 * height - min(PALM_M, 0.7 * height)
+    return Thing("tower", (half, half), 3 * height, ((0, 0, z, 0.0), (0, 0, z, math.pi / 2)))
+
+
+THINGS: dict[str, dict[str, Builder]] = {
+    "train": {"box": box, "can": can, "bowl": bowl, "bottle": bottle, "hammer": hammer},
+    "test": {"mug": mug, "screwdriver": screwdriver, "tower": tower},
+}
+MAX_GRASPS = 8

@@ -1,0 +1,119 @@
+"""Things and layouts of Grasp: they fit their slots, stand on the table, apart, can be taken; what is held out."""
+
+import math
+
+import numpy as np
+import pytest
+
+from simgym.envs.config import RandomizationConfig
+from simgym.envs.draw import Layout
+from simgym.envs.quaternion import rotate
+from simgym.envs.scene import Scene, Semantic, Shape
+from simgym.envs.tasks.grasp.config import GraspConfig, GraspLayoutConfig
+from simgym.envs.tasks.grasp.layout import GAP_M, HUES, PLACES_M, TABLE_TOP_M, LayoutSampler, fixed_bodies, objects
+from simgym.envs.tasks.grasp.objects import HELD_OUT, KNOWN, LOWEST_M, THINGS, Sizes
+from simgym.envs.tasks.grasp.task import OPEN_M, Grasp
+from simgym.envs.tasks.slots import Slot
+from tests.envs.helpers import seeds_of
+
+pytest.importorskip("pybullet_data", reason="the Panda's description comes with PyBullet")
+
+CONFIG = GraspLayoutConfig()
+SCENE = Scene(fixed_bodies(), objects=objects(CONFIG))
+BUILDERS = {**THINGS["train"], **THINGS["test"]}
+CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
+TURNS = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+RIMS = np.array([(np.cos(a), np.sin(a), z) for a in TURNS for z in (-1, 1)])
+
+
+def build(kind: str, seed: int, share=KNOWN):
+    """A thing, its layout and the outermost points (., 3) of each of its visible parts in its frame."""
+    layout = Layout.nominal(SCENE, 1)
+    parts = SCENE.part_range(SCENE.num_fixed)
+    layout.part_visible[0, parts] = False
+    slot = Slot(layout, parts, tuple(part.shape for part in SCENE.objects[0].parts))
+    thing = BUILDERS[kind](slot, Sizes(np.random.default_rng(seed), share))
+    used = parts.start + np.flatnonzero(layout.part_visible[0, parts])
+    corners = []
+    for part in used:
+        size = layout.part_size[0, part]
+        is_box = SCENE.parts[part].shape == Shape.BOX
+        points = CORNERS * size if is_box else RIMS * (size[0], size[0], size[1])
+        corners.append(layout.part_pos[0, part] + rotate(layout.part_quat[0, part], points))
+    return thing, layout, corners
+
+
+@pytest.mark.parametrize("share", [KNOWN, HELD_OUT])
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_a_thing_stands_on_the_table_within_its_bounding_box(kind, share):
+    for seed in range(30):
+        thing, _, corners = build(kind, seed, share)
+        low, high = (end(np.concatenate(corners), axis=0) for end in (np.min, np.max))
+        assert low[2] == pytest.approx(0.0, abs=1e-9) and high[2] == pytest.approx(thing.height_m, abs=1e-6)
+        slack = 0.09 if kind == "bowl" else 1e-6  # corners of boxes around a circle
+        reach = np.abs(np.stack([low, high])[:, :2]).max(0)
+        assert (reach <= np.array(thing.half_m) * (1 + slack)).all()
+
+
+@pytest.mark.parametrize("share", [KNOWN, HELD_OUT])
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_the_open_gripper_takes_a_thing_where_its_builder_says(kind, share):
+    """Between the fingers, along their closing direction and at their height, there is less than the opening."""
+    for seed in range(30):
+        thing, _, corners = build(kind, seed, share)
+        for x, y, z, yaw in thing.grasps:
+            assert LOWEST_M <= z < thing.height_m and thing.height_m - z <= 0.04
+            closing = np.array([math.sin(yaw), -math.cos(yaw)])
+            along = np.array([math.cos(yaw), math.sin(yaw)])
+            held = []
+            for part in corners:
+                crosses = part[:, 2].min() <= z <= part[:, 2].max()
+                offset = (part[:, :2] - (x, y)) @ along
+                if crosses and offset.min() < 0.009 and offset.max() > -0.009:
+                    held.append((part[:, :2] - (x, y)) @ closing)
+            near = [side for side in held if np.abs(side).min() < OPEN_M / 2]
+            assert near, (kind, seed)
+            assert max(np.abs(side).max() for side in near) < OPEN_M / 2
+
+
+def test_known_and_held_out_sizes_do_not_meet():
+    bounds = (0.02, 0.08)
+    known = [Sizes(np.random.default_rng(i), KNOWN)(bounds)[0] for i in range(200)]
+    held_out = [Sizes(np.random.default_rng(i), HELD_OUT)(bounds)[0] for i in range(200)]
+    assert max(known) <= min(held_out) and min(known) >= 0.02 and max(held_out) <= 0.08
+    assert HUES["known"][1] < HUES["held out"][0]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_layouts(split):
+    sampler, counts, kinds = LayoutSampler(SCENE, CONFIG), set(), set()
+    for seed in seeds_of(split, 150):
+        layout, episode = sampler.sample(np.random.default_rng(seed), split, seed)
+        n = len(episode.facts["objects"])
+        counts.add(n)
+        kinds |= set(episode.facts["objects"])
+        there = [layout.part_visible[0, SCENE.part_range(SCENE.num_fixed + k)].any() for k in range(5)]
+        assert there == [k < n for k in range(5)] == (episode.half_m[:, 2] > 0).tolist()
+        pos = layout.body_pos[0, SCENE.num_fixed :][:n]
+        assert (pos[:, :2] >= PLACES_M[0]).all() and (pos[:, :2] <= PLACES_M[1]).all() and (pos[:, 2] == 0).all()
+        radius = np.hypot(*episode.half_m[:n, :2].T)
+        apart = np.hypot(*(pos[:, None, :2] - pos[None, :, :2]).transpose(2, 0, 1)) - radius[:, None] - radius
+        assert (apart[~np.eye(n, dtype=bool)] > GAP_M).all()
+        assert (pos[:, 0] + radius < TABLE_TOP_M[1]).all()
+        assert (CONFIG.mass_kg[0] <= layout.object_mass_kg[0, :n]).all()
+    assert counts == {1, 2, 3, 4, 5}
+    assert kinds == (set(THINGS["train"]) if split == "train" else set(BUILDERS))
+
+
+def test_an_arm_starts_where_the_layout_says():
+    task = Grasp(GraspConfig(), RandomizationConfig())
+    layout, episode = task.sample(np.random.default_rng(0), "train", 0)
+    pos, rotation, _ = task._chain.forward(layout.joint_pos[:, :7])
+    np.testing.assert_allclose(pos[0], episode.hand[:3], atol=1e-3)
+    assert math.atan2(rotation[0, 1, 0], rotation[0, 0, 0]) == pytest.approx(episode.hand[3], abs=2e-3)
+    assert layout.joint_pos[0, 7:].sum() == pytest.approx(OPEN_M)
+
+
+def test_every_part_of_the_scene_is_of_a_known_class():
+    semantics = {part.semantic for body in SCENE.all_bodies for part in body.parts}
+    assert semantics == {Semantic.FLOOR, Semantic.CEILING, Semantic.WALL, Semantic.TABLE, Semantic.OBJECT}
