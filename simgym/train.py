@@ -15,7 +15,7 @@ Examples:
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import yaml
@@ -52,12 +52,9 @@ def _start(config: TrainConfig) -> tuple[TrainConfig, Path]:
     from simgym.policies.training import check_possible
 
     check_possible(config)
-    robot, camera = config.env.robot, config.env.camera
-    env = replace(
-        config.env,
-        robot=str(Path(robot).resolve()) if robot.endswith(".urdf") else robot,
-        camera=str(Path(camera).resolve()) if camera else None,
-    )
+    given = {item.name: getattr(config.env, item.name) for item in fields(config.env)}
+    files = {name: value for name, value in given.items() if name in ("robot", "camera") and "." in (value or "")}
+    env = replace(config.env, **{name: str(Path(value).resolve()) for name, value in files.items()})
     config = replace(config, env=env)
     out = start_run(config)
     write_bytes(out / VERSIONS_FILE, yaml.safe_dump(versions(), sort_keys=False).encode())

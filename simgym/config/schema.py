@@ -76,7 +76,7 @@ DEVICE = "where networks run; auto takes the GPU if there is one"
 class TrainConfig:
     """Training of a policy."""
 
-    env: ChairNavConfig = option(ChairNavConfig, "the task")
+    env: TaskConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it trains")
     algo: PPOConfig = option(PPOConfig, "the learner")
     total_steps: int = option(800_000, "steps over all worlds", low=1)

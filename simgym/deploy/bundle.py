@@ -60,6 +60,9 @@ class TensorSpec:
             raise BundleError(f"{self.name}: low must be below high, got {self.low} and {self.high}")
 
 
+VELOCITY = TensorSpec("velocity", ("N", 2), "float32", "m/s, rad/s")  # forward speed, yaw rate (positive is left)
+
+
 @dataclass(frozen=True)
 class Contract:
     """What a bundle promises.
@@ -143,27 +146,31 @@ def policy_contract(
     task: str,
     camera: Camera,
     frame_stack: int,
-    command_low: tuple[float, float],
-    command_high: tuple[float, float],
+    command_low: tuple[float, ...],
+    command_high: tuple[float, ...],
     rate_hz: float,
     domains: Sequence[str],
     licence: str,
     training: Mapping[str, Any] | None = None,
     frame_stride: int = 1,
+    measured: TensorSpec = VELOCITY,
+    command_unit: str = VELOCITY.unit,
 ) -> Contract:
-    """The contract of a driving policy: an image stack and a measured velocity in, a command out.
+    """The contract of a policy: an image stack and what the robot measures of itself in, a command out.
 
     Args:
         task: the task's name.
         camera: the simulated camera.
         frame_stack: K, frames the policy sees at once.
-        command_low: smallest forward speed (m/s) and yaw rate (rad/s, positive is left) that it may command.
+        command_low: smallest command; of a driving policy forward speed (m/s) and yaw rate (rad/s, positive is left).
         command_high: largest, likewise.
         rate_hz: control rate.
         domains: where it was trained.
         licence: SPDX identifier of the weights' licence.
         training: the training summary.
         frame_stride: control steps between two of the frames.
+        measured: what the robot measures of itself; the default is that of a driving one.
+        command_unit: of the command's values.
     """
     image = ("N", frame_stack, camera.height, camera.width, 3)
     return Contract(
@@ -173,9 +180,18 @@ def policy_contract(
         frame_stack=frame_stack,
         inputs=(
             TensorSpec("image", image, "uint8", "sRGB", (0.0,), (255.0,)),
-            TensorSpec("velocity", ("N", 2), "float32", "m/s, rad/s"),
+            measured,
         ),
-        outputs=(TensorSpec("command", ("N", 2), "float32", "m/s, rad/s", tuple(command_low), tuple(command_high)),),
+        outputs=(
+            TensorSpec(
+                "command",
+                ("N", len(command_low)),
+                "float32",
+                command_unit,
+                tuple(command_low),
+                tuple(command_high),
+            ),
+        ),
         rate_hz=rate_hz,
         domains=tuple(domains),
         licence=licence,

@@ -86,7 +86,7 @@ def stack_channels(frames: np.ndarray) -> np.ndarray:
 
 
 class Policy:
-    """A driving policy from a bundle, with its frame stack.
+    """A policy from a bundle, with its frame stack: it drives, or moves a hand.
 
     Args:
         path: the ``.onnx`` bundle.
@@ -97,57 +97,63 @@ class Policy:
         contract: what the bundle promises: camera, rate, limits.
 
     Raises:
-        BundleError: see `simgym.deploy.bundle.load_bundle`; or the policy does not drive.
+        BundleError: see `simgym.deploy.bundle.load_bundle`; or it does not command from an image and a measurement.
     """
 
     def __init__(self, path: str | Path, providers: Sequence[str] | None = None, threads: int = 1) -> None:
         self._session, self.contract = load_bundle(path, "policy", providers, threads)
-        names = [spec.name for spec in (*self.contract.inputs, *self.contract.outputs)]
-        if names != ["image", "velocity", "command"]:
-            raise BundleError(f"{path} is no driving policy: image, velocity -> command; it has {', '.join(names)}")
+        inputs, outputs = ([spec.name for spec in specs] for specs in (self.contract.inputs, self.contract.outputs))
+        if len(inputs) != 2 or inputs[0] != "image" or outputs != ["command"]:
+            raise BundleError(
+                f"{path} must command from an image and one measurement (image, velocity -> command), but it is "
+                f"{', '.join(inputs)} -> {', '.join(outputs)}"
+            )
+        self._measured = inputs[1]
+        self._sizes = tuple(int(spec.shape[-1]) for spec in (self.contract.inputs[1], self.contract.outputs[0]))
         self._stack = FrameStack(self.contract.frame_stack, stride=self.contract.frame_stride)
 
     def reset(self) -> None:
         """Begin an episode: the next image fills the whole frame stack."""
         self._stack.reset()
 
-    def act(self, image: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+    def act(self, image: np.ndarray, measured: np.ndarray) -> np.ndarray:
         """Decide on one frame; refused input leaves the frame stack as it was.
 
         Args:
             image: (H, W, 3) uint8 RGB of the contract's camera.
-            velocity: (2,) measured forward speed in m/s and yaw rate in rad/s (positive is left).
+            measured: (D,) what the contract's second input says. Of a robot that drives: measured forward speed in m/s
+                and yaw rate in rad/s (positive is left).
 
         Returns:
-            (2,) float32 command: forward speed in m/s and yaw rate in rad/s.
+            (C,) float32 command as the contract's output says. Of a robot that drives: forward speed and yaw rate.
 
         Raises:
             PolicyError: a wrong shape or dtype, or a number that is not finite, in or out.
         """
         camera = self.contract.camera
         check_images(image, (camera.height, camera.width, 3))
-        velocity = _finite(velocity, (2,), "velocity")
+        measured = _finite(measured, self._sizes[:1], self._measured)
         frames = self._stack.push(image[None])
-        return self.act_batch(frames, velocity[None])[0]
+        return self.act_batch(frames, measured[None])[0]
 
-    def act_batch(self, frames: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+    def act_batch(self, frames: np.ndarray, measured: np.ndarray) -> np.ndarray:
         """Decide on N worlds whose frames the caller stacks (`FrameStack`); keeps no state.
 
         Args:
             frames: (N, K, H, W, 3) uint8 RGB, oldest first.
-            velocity: (N, 2) m/s and rad/s.
+            measured: (N, D), see `act`.
 
         Returns:
-            (N, 2) float32 commands in m/s and rad/s.
+            (N, C) float32 commands, see `act`.
 
         Raises:
             PolicyError: as `act`.
         """
         camera = self.contract.camera
         check_images(frames, (len(frames), self.contract.frame_stack, camera.height, camera.width, 3))
-        velocity = _finite(velocity, (len(frames), 2), "velocity")
-        (command,) = self._session.run(["command"], {"image": np.ascontiguousarray(frames), "velocity": velocity})
-        return _finite(command, (len(frames), 2), "command")
+        measured = _finite(measured, (len(frames), self._sizes[0]), self._measured)
+        (command,) = self._session.run(["command"], {"image": np.ascontiguousarray(frames), self._measured: measured})
+        return _finite(command, (len(frames), self._sizes[1]), "command")
 
 
 def check_images(images: np.ndarray, shape: tuple[int, ...]) -> None:

@@ -65,7 +65,7 @@ class BundleActor:
         observation = simulation.observe()
         image = observation.image if self._goggles is None else self._goggles.translate(observation.image)
         frames = self._stack.push(image, begun)
-        return simulation.task.action(self._policy.act_batch(frames, observation.velocity))
+        return simulation.task.action(self._policy.act_batch(frames, observation.measured))
 
 
 class ModelActor:
@@ -78,7 +78,7 @@ class ModelActor:
         """See `Actor.act`."""
         observation = simulation.observe()
         frames = self._stack.push(observation.image, begun)  # (n, K, H, W, 3)
-        seen = {"image": stack_channels(frames), "velocity": observation.velocity}
+        seen = {"image": stack_channels(frames), simulation.task.measured: observation.measured}
         sensed = with_privileged(seen, self._model.policy)
         action, _ = self._model.predict(sensed, deterministic=True)
         return action

@@ -79,6 +79,9 @@ class _Worlds:
     def __init__(self, simulation: Simulation, seeds: Iterable[int], num_traces: int) -> None:
         self.simulation, n = simulation, simulation.num_worlds
         self._queue = list(enumerate(seeds))[::-1]
+        spare = np.arange(len(self._queue), n)  # no episode will come here: they idle as well, in a copy of the first
+        if self._queue and len(spare):
+            simulation.reset(spare, np.full(len(spare), self._queue[-1][1]))
         self._num_traces = num_traces
         self.episode = np.full(n, -1)
         self.returns = np.zeros(n)

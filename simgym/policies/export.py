@@ -36,23 +36,26 @@ class DeployedActor(nn.Module):
     ``command = low + (clip(mean action, -1, 1) + 1) / 2 * (high - low)``. The critic takes no part.
 
     Args:
-        policy: a Stable-Baselines3 policy over ``Dict(image, velocity)`` with actions in [-1, 1].
+        policy: a Stable-Baselines3 policy over ``Dict(image, <measured>)`` with actions in [-1, 1].
+        measured: the observation beside the image.
         low: (A,) smallest command.
         high: (A,) largest command.
     """
 
-    def __init__(self, policy: ActorCriticPolicy, low: tuple[float, ...], high: tuple[float, ...]) -> None:
+    def __init__(
+        self, policy: ActorCriticPolicy, measured: str, low: tuple[float, ...], high: tuple[float, ...]
+    ) -> None:
         super().__init__()
         self.low: torch.Tensor
         self.high: torch.Tensor
-        self.policy = policy
+        self.policy, self._measured = policy, measured
         self.register_buffer("low", torch.tensor(low, dtype=torch.float32))  # (A,)
         self.register_buffer("high", torch.tensor(high, dtype=torch.float32))  # (A,)
 
-    def forward(self, image: torch.Tensor, velocity: torch.Tensor) -> torch.Tensor:
-        """Command (N, A) for ``image`` (N, K, H, W, 3) uint8, oldest first, and ``velocity`` (N, 2) float32."""
+    def forward(self, image: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
+        """Command (N, A) for ``image`` (N, K, H, W, 3) uint8, oldest first, and ``measured`` (N, D) float32."""
         channels_first = image.permute(0, 1, 4, 2, 3).flatten(1, 2)  # (N, 3K, H, W), as training stacks them
-        features = self.policy.extract_features({"image": channels_first, "velocity": velocity})
+        features = self.policy.extract_features({"image": channels_first, self._measured: measured})
         if isinstance(features, tuple):  # extractors are not shared; the second is the critic's
             features = features[0]
         action = self.policy.action_net(self.policy.mlp_extractor.forward_actor(features))  # (N, A)
@@ -64,19 +67,19 @@ def export_policy(
     contract: Contract,
     path: str | Path,
     frames: np.ndarray,
-    velocities: np.ndarray,
+    measured: np.ndarray,
     tolerance: float = 1e-4,
 ) -> float:
     """Write a policy bundle, compare it with the model, and keep it only if they agree.
 
     Args:
-        model: PPO (or another on-policy algorithm) with a ``MultiInputPolicy`` over ``Dict(image, velocity)``: the
-            image stacked to (3K, H, W), oldest first, the velocity in m/s and rad/s; actions in [-1, 1].
+        model: PPO (or another on-policy algorithm) with a ``MultiInputPolicy`` over ``Dict(image, <measured>)``:
+            the image stacked to (3K, H, W), oldest first, and what the contract says is measured; actions in [-1, 1].
         contract: as `simgym.deploy.policy_contract` makes it; the command's limits are taken from it.
         path: the ``.onnx`` file to write; an earlier one stays untouched if anything fails.
         frames: (N, K, H, W, 3) uint8 real observations to compare on.
-        velocities: (N, 2) float32, m/s and rad/s.
-        tolerance: largest difference allowed, in m/s and rad/s.
+        measured: (N, D) float32.
+        tolerance: largest difference allowed, in the units of the command.
 
     Returns:
         The largest difference found.
@@ -90,13 +93,13 @@ def export_policy(
     policy = copy.deepcopy(model.policy).to("cpu")  # training may go on, on its device and in its mode
     policy.set_training_mode(False)
     command = contract.outputs[0]
-    graph = to_onnx(DeployedActor(policy, command.low, command.high), contract)
+    graph = to_onnx(DeployedActor(policy, contract.inputs[1].name, command.low, command.high), contract)
     with atomic_path(path) as temporary:
         save_bundle(graph, contract, temporary)
-        difference = _largest_difference(policy, Policy(temporary), frames, velocities)
+        difference = _largest_difference(policy, Policy(temporary), frames, measured)
         if not difference <= tolerance:  # this way round, NaN fails
             raise ExportError(
-                f"the exported policy differs from the model by {difference:.3g} m/s or rad/s where {tolerance:g} is "
+                f"the exported policy differs from the model by {difference:.3g} where {tolerance:g} is "
                 "allowed, so nothing was written: look for an operation that torch.onnx translates differently"
             )
     return difference
@@ -105,7 +108,7 @@ def export_policy(
 def _check_model(model: OnPolicyAlgorithm, contract: Contract) -> None:
     """The model's observations and actions are what the contract and the wrapper assume."""
     camera, k = contract.camera, contract.frame_stack
-    expected = {"image": (3 * k, camera.height, camera.width), "velocity": (2,)}
+    expected = {"image": (3 * k, camera.height, camera.width), contract.inputs[1].name: (contract.inputs[1].shape[-1],)}
     observed = {name: space.shape for name, space in getattr(model.observation_space, "spaces", {}).items()}
     for name in (PRIVILEGED, EXPERT):  # for training; they stay behind
         observed.pop(name, None)
@@ -127,16 +130,16 @@ def _check_model(model: OnPolicyAlgorithm, contract: Contract) -> None:
         raise ExportError("VecNormalize's observation statistics would be lost: normalize inside the network instead")
 
 
-def _largest_difference(policy: ActorCriticPolicy, bundle: Policy, frames: np.ndarray, velocities: np.ndarray) -> float:
+def _largest_difference(policy: ActorCriticPolicy, bundle: Policy, frames: np.ndarray, measured: np.ndarray) -> float:
     """Compare with Stable-Baselines3's own ``predict``, which shares no code with `DeployedActor`."""
     command = bundle.contract.outputs[0]
     low, high = np.array(command.low), np.array(command.high)
     largest = 0.0
     for start in range(0, len(frames), COMPARED_AT_ONCE):
         part = slice(start, start + COMPARED_AT_ONCE)
-        observation = {"image": stack_channels(frames[part]), "velocity": velocities[part]}
+        observation = {"image": stack_channels(frames[part]), bundle.contract.inputs[1].name: measured[part]}
         action, _ = policy.predict(with_privileged(observation, policy), deterministic=True)  # (n, A) in [-1, 1]
         expected = low + (action + 1) / 2 * (high - low)
-        difference = np.abs(bundle.act_batch(frames[part], velocities[part]) - expected)
+        difference = np.abs(bundle.act_batch(frames[part], measured[part]) - expected)
         largest = max(largest, float(difference.max()))
     return largest

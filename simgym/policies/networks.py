@@ -18,10 +18,11 @@ EXPERT = "expert"  # the observation that imitation alone reads
 
 
 class VisionExtractor(BaseFeaturesExtractor):
-    """Convolutions over the stacked frames, joined by velocity and privileged state, in this order.
+    """Convolutions over the stacked frames, joined by what is measured and privileged state, in this order.
 
     Args:
-        observation_space: Dict of ``image`` (3K, H, W), ``velocity`` (2,) and ``privileged`` (P,).
+        observation_space: Dict of ``image`` (3K, H, W), ``privileged`` (P,), and one more: what the
+            robot measures of itself (M,).
         channels: output channels of the three convolutions.
         code_dim: width of the picture's code.
     """
@@ -33,7 +34,9 @@ class VisionExtractor(BaseFeaturesExtractor):
         code_dim: int = 192,
     ) -> None:
         self.privileged_dim = observation_space[PRIVILEGED].shape[0]  # type: ignore[index]
-        super().__init__(observation_space, code_dim + 2 + self.privileged_dim)
+        (self.measured,) = set(observation_space.spaces) - {"image", PRIVILEGED, EXPERT}
+        measured_dim = observation_space[self.measured].shape[0]  # type: ignore[index]
+        super().__init__(observation_space, code_dim + measured_dim + self.privileged_dim)
         stacked, height, width = observation_space["image"].shape  # type: ignore[misc]
         self.stem = nn.Conv2d(3, channels[0], kernel_size=STRIDE, stride=STRIDE)
         self.middle = nn.Conv2d(channels[0], channels[1], kernel_size=3, stride=2, padding=1)
@@ -50,12 +53,12 @@ class VisionExtractor(BaseFeaturesExtractor):
         self.project = nn.Sequential(nn.Linear(flat, code_dim), nn.ReLU())
 
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Image (B, 3K, H, W) in 0..255, velocity (B, 2), privileged (B, P) -> (B, D + 2 + P).
+        """Image (B, 3K, H, W) in 0..255, measured (B, M), privileged (B, P) -> (B, D + M + P).
 
         On a robot there is no privileged state; its place is left out, as the actor never reads it.
         """
         code = self.project(self.body(self._see(observations["image"])))  # (B, D)
-        features = [code, observations["velocity"]]
+        features = [code, observations[self.measured]]
         if PRIVILEGED in observations:
             features.append(observations[PRIVILEGED])
         return torch.cat(features, dim=1)
@@ -89,15 +92,15 @@ class AsymmetricHeads(nn.Module):
         )
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, D + 2 + P) -> latent codes (B, H) of actor and critic."""
+        """(B, D + M + P) -> latent codes (B, H) of actor and critic."""
         return self.forward_actor(features), self.forward_critic(features)
 
     def forward_actor(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, D + 2 [+ P]) -> (B, H); what lies beyond the sensed part is not read."""
+        """(B, D + M [+ P]) -> (B, H); what lies beyond the sensed part is not read."""
         return self.actor(features[:, : self.sensed_dim])
 
     def forward_critic(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, D + 2 + P) -> (B, H)."""
+        """(B, D + M + P) -> (B, H)."""
         return self.critic(features)
 
 
@@ -123,6 +126,6 @@ class AsymmetricPolicy(MultiInputActorCriticPolicy):
 def with_privileged(observation: dict[str, np.ndarray], policy: ActorCriticPolicy) -> dict[str, np.ndarray]:
     """Fill in zeros for what training adds to the observation: ``predict`` asks for it, the actor never reads it."""
     asked = getattr(policy.observation_space, "spaces", {})
-    n = len(observation["velocity"])
+    n = len(observation["image"])
     added = {name: np.zeros((n, *asked[name].shape), np.float32) for name in (PRIVILEGED, EXPERT) if name in asked}
     return observation | added

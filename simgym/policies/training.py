@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from simgym.bundling import save_bundle
 from simgym.config.schema import TrainConfig
-from simgym.deploy.bundle import Contract, policy_contract
+from simgym.deploy.bundle import Contract, TensorSpec, policy_contract
 from simgym.deploy.policy import FrameStack, Policy
 from simgym.envs.curriculum import Curriculum
 from simgym.envs.simulation import Simulation
@@ -165,7 +165,8 @@ class Segments(BaseCallback):
             save_model(self.out / BEST, self.model)
         low, high = summary["success_ci95"]
         tqdm.write(
-            f"{self.num_timesteps:>9,} steps: success {score[0]:.0%} ({low:.0%}-{high:.0%}), spl {summary['spl']:.2f}"
+            f"{self.num_timesteps:>9,} steps: success {score[0]:.0%} ({low:.0%}-{high:.0%})"
+            + ("" if summary["spl"] is None else f", spl {summary['spl']:.2f}")
         )
         progress = {"curve": self.curve, "best": self.best, "wall_seconds": self.wall_seconds}
         if self.curriculum is not None:
@@ -176,7 +177,8 @@ class Segments(BaseCallback):
         self.logger.record("eval/mean_reward", summary["mean_return"])
         self.logger.record("eval/mean_ep_length", float(np.mean([row["steps"] for row in evaluation.episodes])))
         self.logger.record("eval/success_rate", summary["success_rate"])
-        self.logger.record("eval/spl", summary["spl"])
+        if summary["spl"] is not None:
+            self.logger.record("eval/spl", summary["spl"])
         self.logger.dump(self.num_timesteps)
 
     def _on_step(self) -> bool:
@@ -278,18 +280,21 @@ def finish(config: TrainConfig, out: Path, model: PPO, segments: Segments) -> di
 
 
 def _contract(config: TrainConfig, simulation: Simulation, training: dict[str, Any]) -> Contract:
-    task = config.env
+    task = simulation.task
+    low, high = (tuple(float(value) for value in values) for values in task.command_range)
     return policy_contract(
         task=task.name,
         camera=simulation.camera,
         frame_stack=config.algo.frame_stack,
-        command_low=(0.0, -task.max_yaw_rate_rad_s),
-        command_high=(task.max_speed_m_s, task.max_yaw_rate_rad_s),
-        rate_hz=task.control_rate_hz,
+        command_low=low,
+        command_high=high,
+        rate_hz=task.config.control_rate_hz,
         domains=[config.domain.name],
         licence=LICENCE,
         training=training,
         frame_stride=config.algo.frame_stride,
+        measured=TensorSpec(task.measured, ("N", len(task.measured_range[0])), "float32", task.measured_unit),
+        command_unit=task.command_unit,
     )
 
 
@@ -298,15 +303,15 @@ def _new_stack(config: TrainConfig, simulation: Simulation) -> FrameStack:
 
 
 def _collect_frames(simulation: Simulation, model: PPO, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Real observations to compare the bundle on: stacked frames (F, K, H, W, 3) and velocities (F, 2)."""
+    """Real observations to compare the bundle on: stacked frames (F, K, H, W, 3), and what is measured (F, D)."""
     actor, stack = ModelActor(model, _new_stack(config, simulation)), _new_stack(config, simulation)
     everywhere = np.ones(simulation.num_worlds, bool)
     simulation.reset(np.arange(simulation.num_worlds), np.array(episode_seeds(0, simulation.num_worlds, "test")))
-    frames, velocities = [], []
+    frames, measured = [], []
     for step in range(EXPORT_FRAMES // simulation.num_worlds):
         begun = everywhere if step == 0 else ~everywhere
         observation = simulation.observe()
         frames.append(stack.push(observation.image, begun))
-        velocities.append(observation.velocity.copy())
+        measured.append(observation.measured.copy())
         simulation.step(actor.act(simulation, begun))
-    return np.concatenate(frames), np.concatenate(velocities)
+    return np.concatenate(frames), np.concatenate(measured)

@@ -12,11 +12,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from simgym.deploy.policy import FrameStack, stack_channels
 from simgym.envs.simulation import Simulation, draw_episode_seed
 from simgym.envs.spaces import action_space, check_action
-from simgym.envs.tasks.chair_nav.privileged import PRIVILEGED_DIM
 
 from .networks import EXPERT, PRIVILEGED
-
-MEASURES = ("is_success", "spl", "soft_spl", "distance_to_goal", "collisions")
 
 
 class SimulationVecEnv(VecEnv):
@@ -27,8 +24,8 @@ class SimulationVecEnv(VecEnv):
     the task's planner would do now. Without ``bootstrap_time_limit`` the time limit counts as an end like any other,
     which is right for a critic that sees the time left: hesitating then costs what success would have brought.
 
-    The info of an ended episode has ``episode`` (return r, length l, seconds of simulated time t), the measures
-    `MEASURES`, ``reward_terms`` summed over the episode and unweighted, and what SB3 asks for
+    The info of an ended episode has ``episode`` (return r, length l, seconds of simulated time t), the
+    task's measures (`Task.info`), ``reward_terms`` summed over the episode and unweighted, and what SB3 asks for
     (``terminal_observation``, ``TimeLimit.truncated``); the info of a running one is empty.
     """
 
@@ -41,21 +38,21 @@ class SimulationVecEnv(VecEnv):
         bootstrap_time_limit: bool = True,
     ) -> None:
         self.simulation, self._bootstrap = simulation, bootstrap_time_limit
-        camera, n = simulation.camera, simulation.num_worlds
+        camera, n, task = simulation.camera, simulation.num_worlds, simulation.task
         self._stack = FrameStack(frame_stack, n, frame_stride)
         space = spaces.Dict(
             {
                 "image": spaces.Box(0, 255, (3 * frame_stack, camera.height, camera.width), np.uint8),
-                "velocity": spaces.Box(-np.inf, np.inf, (2,), np.float32),
-                PRIVILEGED: spaces.Box(-np.inf, np.inf, (PRIVILEGED_DIM,), np.float32),
-                EXPERT: spaces.Box(-1, 1, (2,), np.float32),
+                task.measured: spaces.Box(-np.inf, np.inf, task.measured_range[0].shape, np.float32),
+                PRIVILEGED: spaces.Box(-np.inf, np.inf, (task.privileged_dim,), np.float32),
+                EXPERT: spaces.Box(-1, 1, (task.action_dim,), np.float32),
             }
         )
         self.render_mode = None
         super().__init__(n, space, action_space(simulation.task))
         self._returns = np.zeros(n)
         self._terms: dict[str, np.ndarray] = {}
-        self._actions = np.zeros((n, 2))
+        self._actions = np.zeros((n, task.action_dim))
         self.restart(seed)
 
     def restart(self, seed: int) -> None:
@@ -87,7 +84,7 @@ class SimulationVecEnv(VecEnv):
         frames = self._stack.push(observation.image, begun)  # (n, K, H, W, 3)
         return {
             "image": stack_channels(frames),
-            "velocity": observation.velocity.copy(),
+            self.simulation.task.measured: observation.measured.copy(),
             **self._for_training(),
         }
 
@@ -124,7 +121,7 @@ class SimulationVecEnv(VecEnv):
         for world in worlds:
             self.simulation.report_to_curriculum(world)
             seconds = float(task.steps[world] * task.control_dt_s)
-            infos[world] = {name: measures[name][world] for name in MEASURES}
+            infos[world] = {name: values[world] for name, values in measures.items()}
             infos[world] |= {
                 "episode": {"r": float(self._returns[world]), "l": int(task.steps[world]), "t": seconds},
                 "episode_seed": self.simulation.draws[world]["episode_seed"],
@@ -140,7 +137,7 @@ class SimulationVecEnv(VecEnv):
         first = fresh.image[done].transpose(0, 3, 1, 2)  # (d, 3, H, W)
         observation = {name: values.copy() for name, values in observation.items()}
         observation["image"][done] = np.tile(first, (1, self._stack.k, 1, 1))
-        observation["velocity"][done] = fresh.velocity[done]
+        observation[self.simulation.task.measured][done] = fresh.measured[done]
         for name, values in self._for_training().items():
             observation[name][done] = values[done]
         self._stack.refill(fresh.image, done)

@@ -159,7 +159,7 @@ class TestPolicy:
         policy (float[N, 2] velocity) => (float[N, 2] command) { command = Identity(velocity) }
         """
         blind = replace(contract, inputs=contract.inputs[1:])
-        with pytest.raises(BundleError, match="no driving policy"):
+        with pytest.raises(BundleError, match="must command from an image"):
             Policy(make_bundle(graph, simgym=blind.to_json()))
 
 

@@ -77,6 +77,13 @@ def test_idle_worlds_do_not_count() -> None:
     assert evaluation.steps == sum(row["steps"] for row in evaluation.episodes)
 
 
+def test_worlds_that_no_episode_comes_to_are_in_order_as_well() -> None:
+    """Physics that was never reset may fail: objects of Grasp would all stand in one spot."""
+    with closing(Simulation(ENV, DOMAINS["sim"], 4, "test")) as simulation:
+        evaluate(simulation, ExpertActor(), SEEDS[:2], progress=False)
+        assert [draw["episode_seed"] for draw in simulation.draws] == [*SEEDS[:2], SEEDS[0], SEEDS[0]]
+
+
 def test_chance_is_worse_than_the_expert() -> None:
     chance, expert = (run(actor, 6, SEEDS).summary() for actor in (RandomActor(0), ExpertActor()))
     assert expert["success_rate"] > 0.9 > 0.5 > chance["success_rate"]

@@ -119,6 +119,20 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_left_alone(
     assert alone["curriculum"] == stopped["curriculum"] and any(alone["curriculum"]["outcomes"].values())
 
 
+def test_a_policy_for_another_task_comes_out_as_a_bundle_too(tmp_path: Path) -> None:
+    pytest.importorskip("pybullet_data", reason="it has the arm's description")
+    out = tmp_path / "grasp"
+    process = start(out, "env=Grasp", *TINY, "total_steps=128", "env.time_limit_s=2", f"out={out}")
+    printed = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, printed
+    policy = Policy(out / "policy.onnx")
+    assert [spec.name for spec in policy.contract.inputs] == ["image", "proprio"]
+    command = policy.act(np.zeros((60, 80, 3), np.uint8), np.zeros(5, np.float32))
+    limits = policy.contract.outputs[0]
+    assert (command >= np.array(limits.low) - 1e-6).all() and (command <= np.array(limits.high) + 1e-6).all()
+    assert json.loads((out / "eval.json").read_text())["spl"] is None
+
+
 def test_what_a_run_leaves_behind(left_alone: Path) -> None:
     names = {path.name for path in left_alone.iterdir()}
     assert names >= {

@@ -49,6 +49,8 @@ class Task(Protocol):
     config: Any  # has `camera` and `control_rate_hz`, beside what the task needs
     scene: Scene
     measured: str  # what the robot measures of itself, as a key of observations
+    measured_unit: str
+    command_unit: str
     action_dim: int
     privileged_dim: int
     track_radius_m: float  # of what `track` tells of, as a disc
@@ -69,6 +71,10 @@ class Task(Protocol):
     @property
     def measured_range(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest values of what is measured, each (D,) float32."""
+
+    @property
+    def command_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest commands, each (action_dim,)."""
 
     @property
     def control_dt_s(self) -> float:

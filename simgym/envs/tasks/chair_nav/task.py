@@ -44,7 +44,8 @@ class ChairNav:
     """State and arithmetic of ``n`` episodes of ChairNav."""
 
     name = "ChairNav"
-    measured = "velocity"
+    measured, measured_unit = "velocity", "m/s, rad/s"
+    command_unit = "m/s, rad/s"
     measured_range = np.full(2, -MAX_VELOCITY, np.float32), np.full(2, MAX_VELOCITY, np.float32)
     action_dim = 2
     rest = np.zeros(2)
@@ -65,6 +66,12 @@ class ChairNav:
         self._sampler = LayoutSampler(self.scene, robot, config.layout, clutter, config.success_distance_m)
         self._first_chair = self.scene.body_index("chair0")
         self._path = np.zeros((MAX_PATH_CELLS, 2))
+
+    @property
+    def command_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest forward speed and yaw rate, each (2,)."""
+        speed, turn = self.config.max_speed_m_s, self.config.max_yaw_rate_rad_s
+        return np.array([0.0, -turn]), np.array([speed, turn])
 
     @property
     def control_dt_s(self) -> float:

@@ -42,7 +42,8 @@ class Grasp:
     """State and arithmetic of ``n`` episodes of Grasp."""
 
     name = "Grasp"
-    measured = "proprio"
+    measured, measured_unit = "proprio", "m, m, m, rad, m"
+    command_unit = "m/s, m/s, m/s, rad/s, m"
     action_dim = 5
     reported = ("objects",)
     track_radius_m = 0.02
@@ -62,7 +63,7 @@ class Grasp:
         self._hand_link = self.robot.link_index(GRASP_POINT)
         self.privileged_dim = privileged_dim(len(things))
         speed, turn = config.max_speed_m_s, config.max_yaw_rate_rad_s
-        self.low, self.high = np.array([-speed] * 3 + [-turn, 0.0]), np.array([speed] * 3 + [turn, OPEN_M])
+        self.command_range = np.array([-speed] * 3 + [-turn, 0.0]), np.array([speed] * 3 + [turn, OPEN_M])
         self.rest = np.array([0.0, 0.0, 0.0, 0.0, OPEN_M])
 
     @property
@@ -110,11 +111,13 @@ class Grasp:
 
     def command(self, action: np.ndarray) -> np.ndarray:
         """(n, 5) actions in [-1, 1] -> (n, 5) velocity of the hand m/s, yaw rate rad/s, opening m."""
-        return self.low + (np.clip(action, -1, 1) + 1) / 2 * (self.high - self.low)
+        low, high = self.command_range
+        return low + (np.clip(action, -1, 1) + 1) / 2 * (high - low)
 
     def action(self, command: np.ndarray) -> np.ndarray:
         """The inverse of `command`."""
-        return ((command - self.low) / (self.high - self.low) * 2 - 1).astype(np.float32)
+        low, high = self.command_range
+        return ((command - low) / (high - low) * 2 - 1).astype(np.float32)
 
     def drive(self, command: np.ndarray, state: RobotState) -> np.ndarray:
         """(n, 9) targets of the joints that move the hand as commanded from where it was sent before."""
@@ -152,7 +155,7 @@ class Grasp:
 
     def expert_action(self, state: RobotState) -> np.ndarray:
         """(n, 5) float32 actions of the scripted expert, a function of the present state."""
-        return self.action(expert_command(self._seen(state), self.high, self.config.lift_m))
+        return self.action(expert_command(self._seen(state), self.command_range[1], self.config.lift_m))
 
     def privileged(self, state: RobotState) -> np.ndarray:
         """(n, privileged_dim) float32 that only a simulator knows; see `privileged_view`."""
