@@ -78,7 +78,7 @@ def test_a_policy_that_never_copes_stays_at_the_nominal_world():
 
 
 def test_a_bound_settles_where_the_policy_begins_to_fail():
-    """It copes with masses up to 1.15: of 0.8 to 1.3 in steps of 0.025, the bound goes to and fro around it."""
+    """It copes with masses up to 1.15: of 0.8 to 1.3 in steps of 0.025, the bound moves back and forth around it."""
     curriculum = make(episodes=4, step=0.05)
     live(curriculum, np.random.default_rng(3), lambda ranges: ranges.dynamics.mass_scale[1] <= 1.15, 8000)
     low, high = curriculum.bounds[curriculum.names.index("dynamics.mass_scale")]

@@ -25,7 +25,10 @@ class RobotState:
 
     moving_pos: np.ndarray  # (n, M + L, 3) world, metres: M objects, then L links
     moving_quat: np.ndarray  # (n, M + L, 4) world, wxyz
-    num_objects: int  # M
+    object_pos: np.ndarray  # (n, M, 3) and so on: views of these
+    object_quat: np.ndarray
+    link_pos: np.ndarray
+    link_quat: np.ndarray
     velocity: np.ndarray  # (n, 2) of a robot that drives: forward m/s in its own frame, yaw rate rad/s
     collision: np.ndarray  # (n,) bool: it touched a fixed body other than the floor during the last control step
     failed: np.ndarray  # (n,) bool: the physics gave no finite numbers; poses are the last good ones until a reset
@@ -35,36 +38,20 @@ class RobotState:
     @classmethod
     def zeros(cls, n: int, scene: Scene, num_joints: int = 0) -> RobotState:
         """Of ``n`` worlds of a scene."""
+        pos, quat, first = np.zeros((n, scene.num_moving, 3)), np.zeros((n, scene.num_moving, 4)), len(scene.objects)
         return cls(
-            moving_pos=np.zeros((n, scene.num_moving, 3)),
-            moving_quat=np.zeros((n, scene.num_moving, 4)),
-            num_objects=len(scene.objects),
+            moving_pos=pos,
+            moving_quat=quat,
+            object_pos=pos[:, :first],
+            object_quat=quat[:, :first],
+            link_pos=pos[:, first:],
+            link_quat=quat[:, first:],
             velocity=np.zeros((n, 2)),
             collision=np.zeros(n, bool),
             failed=np.zeros(n, bool),
             joint_pos=np.zeros((n, num_joints)),
             contact_n=np.zeros((n, len(scene.contacts))),
         )
-
-    @property
-    def link_pos(self) -> np.ndarray:
-        """(n, L, 3) world, metres, a view."""
-        return self.moving_pos[:, self.num_objects :]
-
-    @property
-    def link_quat(self) -> np.ndarray:
-        """(n, L, 4) world, wxyz, a view."""
-        return self.moving_quat[:, self.num_objects :]
-
-    @property
-    def object_pos(self) -> np.ndarray:
-        """(n, M, 3) world, metres, a view."""
-        return self.moving_pos[:, : self.num_objects]
-
-    @property
-    def object_quat(self) -> np.ndarray:
-        """(n, M, 4) world, wxyz, a view."""
-        return self.moving_quat[:, : self.num_objects]
 
 
 class Engine(Protocol):
