@@ -1,7 +1,7 @@
 """How often the experts succeed: ``python -m benchmarks.expert [--episodes 300] [--json results.json]``.
 
 A scripted expert that knows all there is to know is the ceiling for policies, and says whether the drawn episodes can
-be solved: ChairNav's planner, and Grasp's in both engines.
+be solved: ChairNav's planner and Grasp's, in both engines.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ BULLET = replace(DOMAINS["sim"], engine="bullet")
 ROWS = [
     ("ChairNav", DOMAINS["sim"]),
     ("ChairNav", DOMAINS["randomized"]),
+    ("ChairNav", BULLET),
     ("Grasp", DOMAINS["sim"]),
     ("Grasp", DOMAINS["randomized"]),
     ("Grasp", BULLET),

@@ -14,7 +14,7 @@ def keep_freed_memory() -> None:
     """Have glibc keep up to 1 GiB of freed memory for the next arrays instead of giving it back to the system.
 
     Every gradient step makes and frees the same large arrays; asking the system for their pages anew each time costs
-    a third of the learning time (`benchmarks.learning`). Does nothing where the C library is another one.
+    a tenth of the learning time or more (`benchmarks.learning`). Does nothing where the C library is another one.
     """
     if not sys.platform.startswith("linux"):
         return

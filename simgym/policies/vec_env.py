@@ -17,15 +17,16 @@ from .networks import EXPERT, PRIVILEGED
 
 
 class SimulationVecEnv(VecEnv):
-    """A batch whose observations are ``image``, ``velocity`` and, for training alone, ``privileged`` and ``expert``.
+    """A batch whose observations are what a policy senses and, for training alone, ``privileged`` and ``expert``.
 
-    ``image`` (3K, H, W) uint8 has K frames, oldest first and ``frame_stride`` steps apart; ``velocity`` is (2,)
-    float32; ``privileged``, for the critic, is `ChairNav.privileged`; ``expert`` (2,) float32, for imitation, is what
-    the task's planner would do now. Without ``bootstrap_time_limit`` the time limit counts as an end like any other,
-    which is right for a critic that sees the time left: hesitating then costs what success would have brought.
+    ``image`` (3K, H, W) uint8 has K frames, oldest first and ``frame_stride`` steps apart; what the robot measures of
+    itself is called as the task calls it, ``velocity`` or ``proprio``; ``privileged``, for the critic, is
+    `Task.privileged`; ``expert`` (A,) float32, for imitation, is what the task's expert would do now. Without
+    ``bootstrap_time_limit`` the time limit counts as an end like any other, which is right for a critic that sees the
+    time left: hesitating then costs what success would have brought.
 
-    The info of an ended episode has ``episode`` (return r, length l, seconds of simulated time t), the
-    task's measures (`Task.info`), ``reward_terms`` summed over the episode and unweighted, and what SB3 asks for
+    The info of an ended episode has ``episode`` (return r, length l, seconds of simulated time t), the task's measures
+    (`Task.info`), ``reward_terms`` summed over the episode and unweighted, and what SB3 asks for
     (``terminal_observation``, ``TimeLimit.truncated``); the info of a running one is empty.
     """
 
