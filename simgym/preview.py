@@ -5,7 +5,7 @@ scripted expert has turned it off the wall that it may have started at, or has b
 
 Examples:
     python -m simgym.preview env=ChairNav domain=randomized
-    python -m simgym.preview env=Grasp env.view=wrist
+    python -m simgym.preview env=Grasp env.view=shoulder
     python -m simgym.preview domain=randomized split=test rows=8 seed=2
     python -m simgym.preview domain=randomized 'domain.randomization.look.saturation=[0,0.2]'
 """

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import Schedule
 from torch import nn
 from torch.nn import functional
 
@@ -25,6 +26,7 @@ class VisionExtractor(BaseFeaturesExtractor):
             robot measures of itself (M,).
         channels: output channels of the three convolutions.
         code_dim: width of the picture's code.
+        usual_range: lowest and highest values (M,) that are scaled to -1 and 1; else what is measured stays as it is.
     """
 
     def __init__(
@@ -32,11 +34,17 @@ class VisionExtractor(BaseFeaturesExtractor):
         observation_space: gymnasium.spaces.Dict,
         channels: tuple[int, int, int] = (16, 32, 32),
         code_dim: int = 192,
+        usual_range: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
-        self.privileged_dim = observation_space[PRIVILEGED].shape[0]  # type: ignore[index]
+        self.code_dim, self.privileged_dim = code_dim, observation_space[PRIVILEGED].shape[0]  # type: ignore[index]
         (self.measured,) = set(observation_space.spaces) - {"image", PRIVILEGED, EXPERT}
         measured_dim = observation_space[self.measured].shape[0]  # type: ignore[index]
         super().__init__(observation_space, code_dim + measured_dim + self.privileged_dim)
+        low, high = usual_range or (np.full(measured_dim, -1.0), np.ones(measured_dim))
+        self.usual: torch.Tensor
+        self.half_range: torch.Tensor
+        self.register_buffer("usual", torch.tensor((low + high) / 2, dtype=torch.float32))  # (M,)
+        self.register_buffer("half_range", torch.tensor((high - low) / 2, dtype=torch.float32))  # (M,)
         stacked, height, width = observation_space["image"].shape  # type: ignore[misc]
         self.stem = nn.Conv2d(3, channels[0], kernel_size=STRIDE, stride=STRIDE)
         self.middle = nn.Conv2d(channels[0], channels[1], kernel_size=3, stride=2, padding=1)
@@ -58,7 +66,7 @@ class VisionExtractor(BaseFeaturesExtractor):
         On a robot there is no privileged state; its place is left out, as the actor never reads it.
         """
         code = self.project(self.body(self._see(observations["image"])))  # (B, D)
-        features = [code, observations[self.measured]]
+        features = [code, (observations[self.measured] - self.usual) / self.half_range]
         if PRIVILEGED in observations:
             features.append(observations[PRIVILEGED])
         return torch.cat(features, dim=1)
@@ -80,12 +88,15 @@ class VisionExtractor(BaseFeaturesExtractor):
 
 
 class AsymmetricHeads(nn.Module):
-    """Hidden layers of actor and critic; the critic alone reads the privileged state (Pinto et al. 2018)."""
+    """Hidden layers of actor and critic; the critic alone reads the privileged state (Pinto et al. 2018).
 
-    def __init__(self, features_dim: int, privileged_dim: int, hidden_units: int) -> None:
+    The actor's latent code ends with the features ``passed`` on as they are.
+    """
+
+    def __init__(self, features_dim: int, privileged_dim: int, hidden_units: int, passed: list[int]) -> None:
         super().__init__()
-        self.sensed_dim = features_dim - privileged_dim
-        self.latent_dim_pi = self.latent_dim_vf = hidden_units
+        self.sensed_dim, self._passed = features_dim - privileged_dim, passed
+        self.latent_dim_pi, self.latent_dim_vf = hidden_units + len(passed), hidden_units
         self.actor = nn.Sequential(nn.Linear(self.sensed_dim, hidden_units), nn.ReLU())
         self.critic = nn.Sequential(
             nn.Linear(features_dim, hidden_units), nn.ReLU(), nn.Linear(hidden_units, hidden_units), nn.ReLU()
@@ -96,20 +107,57 @@ class AsymmetricHeads(nn.Module):
         return self.forward_actor(features), self.forward_critic(features)
 
     def forward_actor(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, D + M [+ P]) -> (B, H); what lies beyond the sensed part is not read."""
-        return self.actor(features[:, : self.sensed_dim])
+        """(B, D + M [+ P]) -> (B, H + passed); what lies beyond the sensed part is not read."""
+        hidden = self.actor(features[:, : self.sensed_dim])
+        return torch.cat([hidden, features[:, self._passed]], dim=1) if self._passed else hidden
 
     def forward_critic(self, features: torch.Tensor) -> torch.Tensor:
         """(B, D + M + P) -> (B, H)."""
         return self.critic(features)
 
 
-class AsymmetricPolicy(MultiInputActorCriticPolicy):
-    """SB3's actor-critic policy over `VisionExtractor` with `AsymmetricHeads`."""
+class TurnedActions(nn.Module):
+    """Mean actions whose first two are a vector as the camera sees it, turned into the frame that actions are in.
 
-    def __init__(self, *args: Any, hidden_units: int = 128, **kwargs: Any) -> None:
-        self._hidden_units = hidden_units
+    ``[x; y] = R(yaw) [right; ahead]``, with the yaw as the last entry of the latent code: a network that looks along a
+    turning hand need not learn to multiply by sines.
+
+    Args:
+        linear: from the latent code to actions.
+        yaw_scale: radians of a unit of that entry.
+    """
+
+    def __init__(self, linear: nn.Module, yaw_scale: float) -> None:
+        super().__init__()
+        self.linear, self._yaw_scale = linear, yaw_scale
+
+    def forward(self, latent: torch.Tensor) -> torch.Tensor:
+        """(B, H + 1) -> (B, A)."""
+        seen, yaw = self.linear(latent), latent[:, -1] * self._yaw_scale
+        cos, sin = torch.cos(yaw), torch.sin(yaw)
+        x, y = cos * seen[:, 0] - sin * seen[:, 1], sin * seen[:, 0] + cos * seen[:, 1]
+        return torch.cat([torch.stack([x, y], dim=1), seen[:, 2:]], dim=1)
+
+
+class AsymmetricPolicy(MultiInputActorCriticPolicy):
+    """SB3's actor-critic policy over `VisionExtractor` with `AsymmetricHeads`.
+
+    Args:
+        hidden_units: width of the hidden layers.
+        camera_yaw: which of the measured values (symmetric about 0) says how far the camera is turned, where it turns
+            against the frame of actions (`TurnedActions`).
+        args, kwargs: as SB3's policy takes them.
+    """
+
+    def __init__(self, *args: Any, hidden_units: int = 128, camera_yaw: int | None = None, **kwargs: Any) -> None:
+        self._hidden_units, self._camera_yaw = hidden_units, camera_yaw
         super().__init__(*args, **kwargs | {"features_extractor_class": VisionExtractor, "normalize_images": False})
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        super()._build(lr_schedule)
+        if self._camera_yaw is not None:
+            scale = float(self.features_extractor.half_range[self._camera_yaw])  # type: ignore[index]
+            self.action_net = TurnedActions(self.action_net, scale)
 
     def extract_features(  # type: ignore[override]
         self, obs: dict[str, torch.Tensor], features_extractor: BaseFeaturesExtractor | None = None
@@ -119,7 +167,9 @@ class AsymmetricPolicy(MultiInputActorCriticPolicy):
 
     def _build_mlp_extractor(self) -> None:
         assert isinstance(self.features_extractor, VisionExtractor)
-        heads = AsymmetricHeads(self.features_dim, self.features_extractor.privileged_dim, self._hidden_units)
+        extractor = self.features_extractor
+        passed = [] if self._camera_yaw is None else [extractor.code_dim + self._camera_yaw]
+        heads = AsymmetricHeads(self.features_dim, extractor.privileged_dim, self._hidden_units, passed)
         self.mlp_extractor = heads.to(self.device)  # type: ignore[assignment]  # SB3 uses it by these methods alone
 
 

@@ -80,8 +80,13 @@ def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | N
         clip_range=algo.clip_range,
         ent_coef=algo.ent_coef,
         policy_kwargs={
-            "features_extractor_kwargs": {"channels": tuple(algo.channels), "code_dim": algo.code_dim},
+            "features_extractor_kwargs": {
+                "channels": tuple(algo.channels),
+                "code_dim": algo.code_dim,
+                "usual_range": env.simulation.task.usual_range,
+            },
             "hidden_units": algo.hidden_units,
+            "camera_yaw": env.simulation.task.camera_yaw,
             "log_std_init": algo.log_std_init,
         },
         imitation_steps=algo.imitation_steps,

@@ -91,9 +91,9 @@ def test_sheet_numbers(env):
     assert stated == vars(GraspRewardConfig())
 
 
-def test_sheet_camera(env):
-    env.reset(seed=0)
-    simulation = env.simulation
+def test_sheet_camera():
+    simulation = Simulation(GraspConfig(view="shoulder"), DOMAINS["sim"], 1)
+    simulation.reset(np.array([0]), np.array([0]))
     height = simulation.engine.state.link_pos[0, simulation.task.robot.camera_link, 2]
     assert f"{height:.2f} m above it" in section("Observation space")
     assert math.degrees(2 * math.atan(simulation.camera.width / 2 / simulation.camera.fx)) == pytest.approx(69)
@@ -150,7 +150,8 @@ def test_objects_hand_and_table_are_in_the_picture(view):
 
 def test_an_object_is_drawn_where_the_engine_has_it():
     """Its pixels' depths lie on it: the renderer follows what moves."""
-    simulation = Simulation(GraspConfig(layout=GraspLayoutConfig(objects=(1, 1))), DOMAINS["sim"], 1)
+    config = GraspConfig(view="shoulder", layout=GraspLayoutConfig(objects=(1, 1)))
+    simulation = Simulation(config, DOMAINS["sim"], 1)
     simulation.reset(np.array([0]), np.array([4]))
     heights = []
     for _ in range(40):

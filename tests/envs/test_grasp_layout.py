@@ -11,7 +11,7 @@ from simgym.envs.quaternion import rotate
 from simgym.envs.scene import Scene, Semantic, Shape
 from simgym.envs.tasks.grasp.config import GraspConfig, GraspLayoutConfig
 from simgym.envs.tasks.grasp.layout import GAP_M, HUES, PLACES_M, TABLE_TOP_M, LayoutSampler, fixed_bodies, objects
-from simgym.envs.tasks.grasp.objects import HELD_OUT, KNOWN, LOWEST_M, THINGS, Sizes
+from simgym.envs.tasks.grasp.objects import ANY_YAW, HELD_OUT, KNOWN, LOWEST_M, THINGS, Sizes
 from simgym.envs.tasks.grasp.task import OPEN_M, Grasp
 from simgym.envs.tasks.slots import Slot
 from tests.envs.helpers import seeds_of
@@ -55,25 +55,35 @@ def test_a_thing_stands_on_the_table_within_its_bounding_box(kind, share):
         assert (reach <= np.array(thing.half_m) * (1 + slack)).all()
 
 
+ANGLES = (0.0, 0.4, math.pi / 4, 1.2, math.pi / 2)
+
+
 @pytest.mark.parametrize("share", [KNOWN, HELD_OUT])
 @pytest.mark.parametrize("kind", BUILDERS)
 def test_the_open_gripper_takes_a_thing_where_its_builder_says(kind, share):
     """Between the fingers, along their closing direction and at their height, there is less than the opening."""
     for seed in range(30):
         thing, _, corners = build(kind, seed, share)
-        for x, y, z, yaw in thing.grasps:
+        for x, y, z, stated in thing.grasps:
             assert LOWEST_M <= z < thing.height_m and thing.height_m - z <= 0.04
-            closing = np.array([math.sin(yaw), -math.cos(yaw)])
-            along = np.array([math.cos(yaw), math.sin(yaw)])
-            held = []
-            for part in corners:
-                crosses = part[:, 2].min() <= z <= part[:, 2].max()
-                offset = (part[:, :2] - (x, y)) @ along
-                if crosses and offset.min() < 0.009 and offset.max() > -0.009:
-                    held.append((part[:, :2] - (x, y)) @ closing)
-            near = [side for side in held if np.abs(side).min() < OPEN_M / 2]
-            assert near, (kind, seed)
-            assert max(np.abs(side).max() for side in near) < OPEN_M / 2
+            for yaw in ANGLES if stated == ANY_YAW else (stated,):
+                sides = between_fingers(corners, (x, y, z), yaw)
+                assert sides, (kind, seed)
+                assert max(sides) < OPEN_M / 2
+
+
+def between_fingers(corners, point, yaw):
+    """How far each part reaches along the closing direction of a hand, of those that its fingers would close on."""
+    closing = np.array([math.sin(yaw), -math.cos(yaw)])
+    along = np.array([math.cos(yaw), math.sin(yaw)])
+    reach = []
+    for part in corners:
+        crosses = part[:, 2].min() <= point[2] <= part[:, 2].max()
+        offset = (part[:, :2] - point[:2]) @ along
+        side = np.abs((part[:, :2] - point[:2]) @ closing)
+        if crosses and offset.min() < 0.009 and offset.max() > -0.009 and side.min() < OPEN_M / 2:
+            reach.append(side.max())
+    return reach
 
 
 def test_known_and_held_out_sizes_do_not_meet():

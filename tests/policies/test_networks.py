@@ -1,5 +1,6 @@
 """The vision network and the heads: shapes, pixel scaling, gradients, and an actor blind to privileged state."""
 
+import math
 from typing import Any
 
 import gymnasium
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from torch import nn
 from torch.nn import functional
 
 from simgym.policies.networks import (
@@ -14,6 +16,7 @@ from simgym.policies.networks import (
     PRIVILEGED,
     AsymmetricHeads,
     AsymmetricPolicy,
+    TurnedActions,
     VisionExtractor,
     with_privileged,
 )
@@ -63,6 +66,15 @@ def test_velocity_and_privileged_state_pass_through_at_the_end():
     code = VisionExtractor(of, code_dim=32)(seen)
     torch.testing.assert_close(code[:, 32:34], seen["velocity"], rtol=0, atol=0)
     torch.testing.assert_close(code[:, 34:], seen[PRIVILEGED], rtol=0, atol=0)
+
+
+def test_what_is_measured_is_scaled_by_its_usual_range():
+    of = space()
+    seen = observations(of)
+    low, high = np.array([0.0, -1.5]), np.array([0.5, 1.5])
+    code = VisionExtractor(of, code_dim=32, usual_range=(low, high))(seen)
+    expected = (seen["velocity"] - torch.tensor([0.25, 0.0])) / torch.tensor([0.25, 1.5])
+    torch.testing.assert_close(code[:, 32:34], expected)
 
 
 def test_scaling_through_the_weights_is_scaling_of_the_pixels():
@@ -159,7 +171,7 @@ def test_without_privileged_state_as_on_a_robot_the_actor_acts_the_same():
 
 
 def test_heads_split_features_where_they_say():
-    heads = AsymmetricHeads(features_dim=20, privileged_dim=5, hidden_units=8)
+    heads = AsymmetricHeads(features_dim=20, privileged_dim=5, hidden_units=8, passed=[])
     features = torch.randn(3, 20)
     actor, critic = heads(features)
     assert actor.shape == critic.shape == (3, 8)
@@ -179,3 +191,26 @@ def test_with_privileged_fills_in_zeros_only_where_the_policy_asks_for_them():
     plain = gymnasium.spaces.Dict({name: policy.observation_space[name] for name in seen})
     policy.observation_space = plain
     assert set(with_privileged(seen, policy)) == set(seen)
+
+
+def test_actions_that_the_camera_sees_ahead_turn_with_it():
+    """A quarter turn makes right into ahead, and leaves what is no vector of the table alone."""
+    linear = nn.Identity()
+    latent = torch.tensor([[0.3, 0.4, 0.5, 0.0], [0.3, 0.4, 0.5, 1.0]])  # the last entry is the yaw, in units of pi / 2
+    turned = TurnedActions(linear, math.pi / 2)(latent)
+    torch.testing.assert_close(turned[:, :3], torch.tensor([[0.3, 0.4, 0.5], [-0.4, 0.3, 0.5]]))
+
+
+def test_a_policy_with_a_turning_camera_passes_the_scaled_yaw_on_to_its_actions():
+    of = space()
+    torch.manual_seed(0)
+    kwargs = {"usual_range": (np.array([-1.0, -2.0]), np.array([1.0, 2.0])), "code_dim": 32}
+    policy = AsymmetricPolicy(
+        of, spaces.Box(-1, 1, (2,), np.float32), lambda _: 1e-3, camera_yaw=1, features_extractor_kwargs=kwargs
+    )
+    seen = observations(of)
+    latent = policy.mlp_extractor.forward_actor(policy.extract_features(seen))
+    torch.testing.assert_close(latent[:, -1] * 2.0, seen["velocity"][:, 1])
+    head = policy.action_net
+    assert isinstance(head, TurnedActions)
+    torch.testing.assert_close(head(latent).norm(dim=1), head.linear(latent).norm(dim=1))

@@ -53,6 +53,7 @@ class Task(Protocol):
     command_unit: str
     action_dim: int
     privileged_dim: int
+    camera_yaw: int | None  # which measured value turns the camera against the frame of the first two actions
     track_radius_m: float  # of what `track` tells of, as a disc
     overview_m: float  # edge of the square of floor, centred on the origin, that shows an episode from above
     onlooker: Onlooker
@@ -71,6 +72,10 @@ class Task(Protocol):
     @property
     def measured_range(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest values of what is measured, each (D,) float32."""
+
+    @property
+    def usual_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Between which values, each (D,), what is measured lies as a rule: networks scale it by them."""
 
     @property
     def command_range(self) -> tuple[np.ndarray, np.ndarray]:

@@ -45,6 +45,7 @@ class ChairNav:
 
     name = "ChairNav"
     measured, measured_unit = "velocity", "m/s, rad/s"
+    camera_yaw: int | None = None
     command_unit = "m/s, rad/s"
     measured_range = np.full(2, -MAX_VELOCITY, np.float32), np.full(2, MAX_VELOCITY, np.float32)
     action_dim = 2
@@ -72,6 +73,11 @@ class ChairNav:
         """Lowest and highest forward speed and yaw rate, each (2,)."""
         speed, turn = self.config.max_speed_m_s, self.config.max_yaw_rate_rad_s
         return np.array([0.0, -turn]), np.array([speed, turn])
+
+    @property
+    def usual_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Between which measured speeds and yaw rates a robot usually drives, each (2,)."""
+        return self.command_range
 
     @property
     def control_dt_s(self) -> float:

@@ -36,7 +36,7 @@ class GraspConfig(TaskConfig):
 
     name: str = option("Grasp", "the task")
     camera: str | None = option(None, "a ROS camera_info YAML; the default is 80x60 pixels, 69 degrees wide")
-    view: str = option("shoulder", "where the camera is", choices=("shoulder", "wrist"))
+    view: str = option("wrist", "where the camera is", choices=("shoulder", "wrist"))
     max_speed_m_s: float = option(0.25, "of the hand along each axis", unit="m/s", low=0.01, high=0.5)
     max_yaw_rate_rad_s: float = option(1.5, "of the hand about the vertical", unit="rad/s", low=0.01, high=3.0)
     control_rate_hz: float = option(10.0, "actions a second; a divisor of 20", unit="Hz", low=4.0, high=20.0)

@@ -47,8 +47,8 @@ class GraspEnv(TaskEnv):
     | depth | (row, column) of (60, 80) | along the optical axis, inf: nothing | 0 | inf | float32 | m | optical |
     | segmentation | (row, column, k) of (60, 80, 2) | class, body index (-1: nothing) | -1 | any | int16 | - | - |
 
-    The camera looks over the arm's right shoulder at the table, 0.42 m above it (`view="wrist"`: along the fingers,
-    from beside the palm), and sees 69 degrees across. x points from the arm's base over the table, z up, z = 0 is the
+    The camera looks along the fingers from beside the palm (`view="shoulder"`: over the arm's right shoulder at the
+    table, 0.42 m above it), and sees 69 degrees across. x points from the arm's base over the table, z up, z = 0 is the
     table.
 
     ## Reward

@@ -15,10 +15,13 @@ from .objects import LOWEST_M
 
 GAIN_PER_S = 4.0  # of velocity over distance
 DOWN_GAIN_PER_S = 1.8  # on the way down: commands may be late by a third of a second, and the table is near
-ABOVE_M = 0.06  # over the tops of things, on the way
-OVER_M, OVER_RAD = 0.012, 0.12  # the hand goes down while it is so well over the grasp
-THERE_M, THERE_RAD, DEEP_M = 0.008, 0.1, 0.004  # and closes where it is so near to it
-CONE = 0.25  # on the way down the hand may be off by so much more a metre above the grasp
+TRAVEL_M = 0.25  # height on the way: the same over all usual things, so that who imitates need not know the tallest
+ABOVE_M = 0.06  # over the tops of things that are taller
+OVER_M = 0.01  # the hand is over the grasp where it is off by no more
+FUNNEL = 0.25  # metres off for each metre above the grasp
+ARM_M_PER_RAD = 0.1  # what a turn counts as an offset
+UNDER_M = 0.08  # so far below the funnel the hand stops moving across
+THERE_M, THERE_RAD, DEEP_M = 0.012, 0.15, 0.008  # and closes where it is so near to it
 PALM_RADIUS_M, PALM_ABOVE_M = 0.11, 0.03  # what stands within the palm's reach is no higher than this over the grasp
 LYING = 0.9  # cosine of the tilt beyond which a thing's own grasps are no good
 YAW_RANGE_RAD = 1.7
@@ -46,7 +49,9 @@ class Seen:
         """
         quat = self.object_quat[:, :, None]
         pos = self.object_pos[:, :, None] + rotate(quat, self.grasps[..., :3])
-        heading = yaw(self.object_quat)[..., None] + self.grasps[..., 3]
+        free = np.isinf(self.grasps[..., 3])  # the hand may stay as it is turned
+        kept = np.clip(self.hand[:, None, None, 3], -YAW_RANGE_RAD, YAW_RANGE_RAD)
+        heading = np.where(free, kept, yaw(self.object_quat)[..., None] + np.where(free, 0.0, self.grasps[..., 3]))
         axis = rotate(self.object_quat, np.array([0.0, 0.0, 1.0]))  # (n, M, 3)
         lies = (axis[..., 2] < LYING) & self.present
         middle = self.object_pos + axis * self.half_m[..., 2:]
@@ -102,17 +107,15 @@ def expert_command(seen: Seen, limits: np.ndarray, lift_m: float) -> np.ndarray:
     offset = goal[:, :3] - hand[:, :3]
     turn = wrap(goal[:, 3] - hand[:, 3])
     across = np.hypot(offset[:, 0], offset[:, 1])
-    above = np.maximum(-offset[:, 2], 0.0)
-    over = (across < OVER_M + CONE * above) & (np.abs(turn) < OVER_RAD + 2 * above)
-    over &= (above < 0.5 * ABOVE_M) | (across < 2 * OVER_M)
-    there = (across < THERE_M) & (np.abs(turn) < THERE_RAD) & (above < DEEP_M)
+    there = (across < THERE_M) & (np.abs(turn) < THERE_RAD) & (-offset[:, 2] < DEEP_M)
     held = (seen.held & seen.present).any(1)
-    travel = np.maximum(seen.tops_m().max(1) + ABOVE_M, goal[:, 2] + ABOVE_M)
-    low = hand[:, 2] < travel - 0.02
+    travel = np.maximum(seen.tops_m().max(1) + ABOVE_M, TRAVEL_M)
+    # The hand rides on a funnel around the grasp: what it is off by, across or turned, decides how high it is to be.
+    off = np.maximum(np.hypot(across, ARM_M_PER_RAD * turn) - OVER_M, 0.0)
+    climb = np.minimum(goal[:, 2] + off / FUNNEL, travel) - hand[:, 2]
     velocity = GAIN_PER_S * offset
-    # Not over the grasp: up first, then across.
-    velocity[:, 2] = np.where(over, DOWN_GAIN_PER_S * offset[:, 2], GAIN_PER_S * (travel - hand[:, 2]))
-    velocity[:, :2] *= np.where(~over & low & (across > 0.03), 0.0, 1.0)[:, None]
+    velocity[:, 2] = np.where(climb < 0, DOWN_GAIN_PER_S, GAIN_PER_S) * climb
+    velocity[:, :2] *= np.clip((UNDER_M - climb) / UNDER_M, 0.0, 1.0)[:, None]  # from far below it, up first
     command = np.column_stack([velocity, GAIN_PER_S * turn, np.full(len(hand), limits[4])])
     command[there | held, 4] = 0.0
     command[there, :4] = 0.0

@@ -19,6 +19,7 @@ PALM_M = 0.03  # the hand takes things at most so far below their top: then the 
 LOWEST_M = 0.011  # of the grasp point above the table, so that the finger tips do not touch it
 KNOWN, HELD_OUT = (0.0, 0.7), (0.7, 1.0)  # shares of each range of sizes: the largest things are held out for `test`
 Grasp = tuple[float, float, float, float]  # x, y, z of the grasp point, yaw of the hand, in the thing's frame
+ANY_YAW = math.inf  # of a grasp that can be taken from all sides
 
 
 class Sizes:
@@ -56,11 +57,6 @@ def _depth(top: float) -> float:
     return max(LOWEST_M, top - PALM_M)
 
 
-def _around(z: float, count: int = 4) -> tuple[Grasp, ...]:
-    """Grasps of something round."""
-    return tuple((0.0, 0.0, z, math.pi * k / count) for k in range(count))
-
-
 def box(slot: Slot, sizes: Sizes) -> Thing:
     """A carton."""
     hx, hy, height = sizes((0.013, 0.034), (0.02, 0.05), (0.03, 0.13))
@@ -75,7 +71,7 @@ def can(slot: Slot, sizes: Sizes) -> Thing:
     """A cylinder."""
     radius, height = sizes((0.015, 0.034), (0.04, 0.13))
     slot.column(0, 0, 0, height, radius)
-    return Thing("can", (radius, radius), height, _around(_depth(height)))
+    return Thing("can", (radius, radius), height, ((0, 0, _depth(height), ANY_YAW),))
 
 
 def bowl(slot: Slot, sizes: Sizes) -> Thing:
@@ -99,7 +95,7 @@ def bottle(slot: Slot, sizes: Sizes) -> Thing:
     slot.column(0, 0, 0, body, radius)
     slot.column(0, 0, body, top, neck)
     slot.column(0, 0, top, top + 0.012, neck * 1.15)
-    return Thing("bottle", (radius, radius), top + 0.012, _around(top + 0.012 - PALM_M))
+    return Thing("bottle", (radius, radius), top + 0.012, ((0, 0, top + 0.012 - PALM_M, ANY_YAW),))
 
 
 def hammer(slot: Slot, sizes: Sizes) -> Thing:

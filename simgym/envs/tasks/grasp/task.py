@@ -54,6 +54,7 @@ class Grasp:
         """Raises UsageError where the configuration is impossible, UserError where the Panda is not installed."""
         check(config, "env.")
         self.config, self.robot = config, load_panda(CAMERAS[config.view])
+        self.camera_yaw = 3 if config.view == "wrist" else None
         things = objects(config.layout)
         contacts = [Contact(finger, thing.name) for thing in things for finger in FINGERS]
         contacts += [Contact("panda_link0", "table"), Contact("panda_link5", "panda_link0")]
@@ -144,6 +145,12 @@ class Grasp:
         """Lowest and highest values (5,) of `measure`."""
         high = np.array([2.0, 2.0, 2.0, np.pi, 0.1], np.float32)
         return np.array([-2.0, -2.0, -2.0, -np.pi, -0.02], np.float32), high
+
+    @property
+    def usual_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Between which values (5,) of `measure` a hand usually is."""
+        low, high = REACH_M
+        return np.array([*low, -YAW_LIMIT_RAD, 0.0]), np.array([*high, YAW_LIMIT_RAD, OPEN_M])
 
     def track(self, state: RobotState) -> np.ndarray:
         """(n, 3) x, y, yaw_rad of the grasp point."""
