@@ -240,8 +240,8 @@ class TestCollected:
         root, shown = self.folder(tmp_path)
         frames, report = read_frames(str(root), SourceConfig(), CAMERA)
         np.testing.assert_array_equal(frames.rgb, shown)
-        np.testing.assert_array_equal(frames.canonical, 255 - shown)  # type: ignore[arg-type]
-        np.testing.assert_array_equal(frames.segmentation, shown[..., 0])  # type: ignore[arg-type]
+        np.testing.assert_array_equal(frames.canonical, 255 - shown)
+        np.testing.assert_array_equal(frames.segmentation, shown[..., 0])
         assert frames.sequence.tolist() == [0, 0, 0, 1, 1, 1]
         assert frames.stamp_s == pytest.approx([0, 0.2, 1.6] * 2)
         assert report.kinds == ["collected"]
