@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MARK = "partial"  # in every temporary name
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 @contextmanager
@@ -51,6 +53,31 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
     _, data = cv2.imencode(Path(path).suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     write_bytes(path, data.data)
+
+
+def decode_image(data: bytes, grey: bool = False) -> np.ndarray | None:
+    """A picture as (H, W, 3) uint8 RGB, or (H, W) uint8 grey; None if ``data`` holds none that is whole.
+
+    Grey becomes three equal channels, transparency is dropped, and of 16 bits the upper 8 are kept.
+    """
+    import cv2
+    import numpy as np
+
+    if not data:
+        return None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
+    return image if image is None or grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """The pictures of a folder, by the suffixes of their names, in the order of their names."""
+    return sorted((path for path in Path(folder).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
+
+
+def natural_order(path: str | Path) -> list[tuple[int, int | str]]:
+    """A key that sorts ``frame_9`` before ``frame_10``."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
 
 
 def remove_leftovers(folder: str | Path) -> None:

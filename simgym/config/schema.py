@@ -16,6 +16,7 @@ from simgym.envs.tasks.config import TaskConfig
 from simgym.errors import UsageError
 
 from .option import option, walk
+from .sources import PlaybackConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,38 @@ class EvaluateConfig:
     seed: int = option(1, SEED, low=0)
     split: str = option("test", "which layouts are drawn", choices=("train", "test"))
     video: bool = option(False, "also write videos of some episodes")
+    out: str | None = option(None, OUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectConfig:
+    """Frames with labels, for training goggles or a student."""
+
+    policy: str = option("expert", ACTOR)
+    env: TaskConfig = option(ChairNavConfig, "the task")
+    domain: DomainConfig = option(DomainConfig, "where it is collected")
+    frames: int = option(2000, "how many", low=1)
+    stride: int = option(8, "frames are taken every so many control steps", low=1)
+    run: int = option(2, "and then of so many steps in a row, so that neighbours can be compared", low=1)
+    paired: bool = option(True, "also draw each frame in the canonical look")
+    num_envs: int = option(16, "worlds that are stepped together", low=1)
+    seed: int = option(1, SEED, low=0)
+    split: str = option("train", "which layouts are drawn", choices=("train", "test"))
+    out: str | None = option(None, OUT)
+
+    def __post_init__(self) -> None:
+        if self.run > self.stride:
+            raise UsageError(f"run={self.run}: must be at most stride={self.stride}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyConfig:
+    """Translation of recorded frames."""
+
+    goggles: str = option(help="a goggles bundle (.onnx)")
+    source: str = option(help="a folder or glob of pictures, a video or a rosbag")
+    side_by_side: bool = option(False, "show what the goggles see beside what they give")
+    frames: PlaybackConfig = option(PlaybackConfig, "which frames, and how their camera is known")
     out: str | None = option(None, OUT)
 
 

@@ -3,9 +3,10 @@
 from simgym.errors import BundleError
 
 from .bundle import Contract, TensorSpec, check_camera, load_bundle, policy_contract
-from .camera import Calibration, Camera, CameraError, Resampler
+from .camera import Calibration, Camera, CameraError
 from .goggles import Goggles
 from .policy import FrameStack, Policy, PolicyError, stack_channels
+from .resampling import Resampler, SizedResamplers
 
 __all__ = [
     "BundleError",
@@ -18,6 +19,7 @@ __all__ = [
     "Policy",
     "PolicyError",
     "Resampler",
+    "SizedResamplers",
     "TensorSpec",
     "check_camera",
     "load_bundle",

@@ -1,4 +1,4 @@
-"""Camera geometry: the simulated pinhole, a real lens as ROS describes it, and the way from one to the other.
+"""Camera geometry: the simulated pinhole, and a real lens as ROS describes it.
 
 Two conventions meet here. simgym puts pixel centres at integer + 0.5 (OpenGL, MuJoCo); OpenCV and ROS put them at
 integers. The same camera therefore has ``cx = cx_ros + 0.5`` and ``cy = cy_ros + 0.5``; the focal lengths agree.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -27,7 +27,6 @@ DISTORTION_MODELS = {
     "rational_polynomial": (0, 8, 12, 14),
     "equidistant": (0, 4),
 }
-MAX_SUPERSAMPLING = 8
 ASSUMED_FOV_DEG = 57.0  # horizontal, of a camera that nobody calibrated: a Kinect's colour camera
 
 
@@ -205,6 +204,11 @@ class Calibration:
         with atomic_path(path) as temporary:
             temporary.write_text(yaml.safe_dump(data, sort_keys=False))
 
+    def cropped(self, left: int, top: int, width: int, height: int) -> Calibration:
+        """The same lens before a part of its picture, in pixels: rays keep their directions."""
+        camera = replace(self.camera, width=width, height=height, cx=self.camera.cx - left, cy=self.camera.cy - top)
+        return replace(self, camera=camera)
+
     def project(self, rays: np.ndarray) -> np.ndarray:
         """Pixels on which rays through the lens fall.
 
@@ -241,82 +245,6 @@ class Calibration:
             return self
         kept = tuple(c if i in (0, 1, 4, 5, 6, 7) else 0.0 for i, c in enumerate(self.coefficients))
         return Calibration(self.camera, self.distortion_model, kept)
-
-
-class Resampler:
-    """Turns images of a real camera into images of a simulated one, with a single ``cv2.remap``.
-
-    Every simulated pixel is looked up where its ray meets the real sensor, through the lens distortion. Where the
-    real image is finer, each simulated pixel is the mean of up to 8x8 such samples, as a sensor of large pixels
-    would see it; without that, thin things would flicker.
-
-    Where the simulated camera sees beyond the real image, the real image's edge is repeated outwards. A black
-    border would be a strong edge that no simulated frame has, and a mirrored one would invent a second chair;
-    repeated edges hold no new object. ``coverage`` says how much of the simulated image is really seen.
-
-    Args:
-        calibration: the real camera.
-        camera: the simulated camera, usually `simgym.deploy.Contract.camera`.
-
-    Attributes:
-        seen: (H, W) bool, the simulated pixels whose centre lies inside the real image.
-        coverage: the share of ``seen``, 0..1.
-    """
-
-    def __init__(self, calibration: Calibration, camera: Camera) -> None:
-        self.calibration = calibration
-        self.camera = camera
-        real = calibration.camera
-        scale = max(real.fx / camera.fx, real.fy / camera.fy)  # real pixels a simulated one, mid image
-        self._samples = int(np.clip(round(scale), 1, MAX_SUPERSAMPLING))
-        centres, self.seen = _lookup(calibration, camera, 1)
-        pixels = centres if self._samples == 1 else _lookup(calibration, camera, self._samples)[0]
-        self.coverage = float(self.seen.mean())
-        # Clipping the lookup to the image is what repeats its edge outwards.
-        x = np.clip(pixels[..., 0], 0, real.width - 1).astype(np.float32)  # (S*H, S*W)
-        y = np.clip(pixels[..., 1], 0, real.height - 1).astype(np.float32)  # (S*H, S*W)
-        self._map1, self._map2 = cv2.convertMaps(x, y, cv2.CV_16SC2)  # in 1/32 px: twice as fast as floats
-
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Resample one image.
-
-        Args:
-            image: (H_real, W_real, 3) or (H_real, W_real) uint8.
-
-        Returns:
-            (H, W, 3) or (H, W) uint8, as the simulated camera would have seen it.
-
-        Raises:
-            CameraError: the image is not uint8 or has another size than the calibration.
-        """
-        real = self.calibration.camera
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[:2] != (real.height, real.width):
-            raise CameraError(
-                f"expected a uint8 image of {real.width}x{real.height} as in the calibration, got {image.dtype} "
-                f"of shape {image.shape}: calibrate at the size that the camera publishes"
-            )
-        sampled = cv2.remap(image, self._map1, self._map2, cv2.INTER_LINEAR)
-        if self._samples == 1:
-            return sampled
-        return cv2.resize(sampled, (self.camera.width, self.camera.height), interpolation=cv2.INTER_AREA)
-
-
-def _lookup(calibration: Calibration, camera: Camera, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the real camera sees each of ``samples**2`` points of each simulated pixel.
-
-    Returns:
-        (S*H, S*W, 2) float64 OpenCV pixel coordinates, and (S*H, S*W) bool: inside the real image.
-    """
-    u = (np.arange(camera.width * samples) + 0.5) / samples
-    v = (np.arange(camera.height * samples) + 0.5) / samples
-    rays = np.stack(np.meshgrid((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy), axis=-1)  # (S*H, S*W, 2)
-    radius = np.linalg.norm(rays, axis=-1)  # (S*H, S*W)
-    usable = calibration.usable_radius(float(radius.max()))
-    shrink = np.minimum(1, usable / np.maximum(radius, 1e-9))
-    pixels = calibration.project((rays * shrink[..., None]).reshape(-1, 2)).reshape(rays.shape)
-    size = (calibration.camera.width, calibration.camera.height)
-    inside = ((pixels >= -0.5) & (pixels <= np.array(size) - 0.5)).all(axis=-1)
-    return pixels, inside & (radius <= usable)
 
 
 def _read_mapping(path: Path) -> dict:

@@ -24,8 +24,9 @@ from .dynamics import sample_dynamics
 from .engines import make_engine
 from .looks import make_look, paint_objects
 from .places import SPLITS, place_of
-from .renderers import make_renderer
+from .renderers import Frames, make_renderer
 from .tasks import Outcome, make_task
+from .twin import CanonicalTwin
 
 MAX_EPISODE_SEED = 2**31
 CURRICULUM_STREAM = 6  # of an episode's seed; those of the camera's flaws are below it
@@ -58,8 +59,13 @@ class Observation:
 class Simulation:
     """``n`` worlds of one task in one domain, reset one by one by episode seeds."""
 
-    def __init__(self, config: Any, domain: DomainConfig, num_worlds: int = 1, split: str = "train") -> None:
-        """Compiles the scene. Raises UserError where the configuration is impossible."""
+    def __init__(
+        self, config: Any, domain: DomainConfig, num_worlds: int = 1, split: str = "train", twin: bool = False
+    ) -> None:
+        """Compiles the scene, with a canonical twin if asked for.
+
+        Raises UserError where the configuration is impossible.
+        """
         if split not in SPLITS:
             raise UsageError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
         check_domain(domain)
@@ -70,6 +76,7 @@ class Simulation:
         self._look = make_look(domain, self.task.scene)
         self.renderer = make_renderer(domain.renderer, self._look.textures, num_worlds)
         self.renderer.load(self.task.scene, self.camera, num_worlds)
+        self._twin = CanonicalTwin(self.task.scene, self.camera, num_worlds) if twin else None
         self.engine = make_engine(domain.engine, isinstance(self.task.robot, Arm))
         self.engine.load(self.task.scene, self.task.robot, num_worlds, self.task.control_dt_s)
         self.task.allocate(num_worlds)
@@ -91,6 +98,8 @@ class Simulation:
             row = np.array([world])
             self.engine.apply(row, draw.layout, draw.dynamics)
             self.renderer.apply(row, draw.layout, draw.look)
+            if self._twin is not None:
+                self._twin.apply(int(world), draw.layout, draw.look)
             self._commands.apply(row, draw.dynamics)
             self._measurement_noise[world] = self.task.noise(draw.dynamics)
         self._render(worlds)
@@ -169,6 +178,13 @@ class Simulation:
         frames = self._frames
         return Observation(self._image, frames.depth, frames.segmentation, self._measured)
 
+    def canonical(self) -> Frames:
+        """Every world at this moment in the canonical look; only of a simulation with a twin, see `CanonicalTwin`."""
+        if self._twin is None:
+            raise ValueError("this simulation has no canonical twin: make it with twin=True")
+        state = self.engine.state
+        return self._twin.render(state.moving_pos, state.moving_quat)
+
     def overview(self, world: int, side_px: int = 240) -> tuple[np.ndarray, float]:
         """A picture of the room from high above, (S, S, 3) uint8 with x to the right and y up, and its edge in metres.
 
@@ -187,6 +203,8 @@ class Simulation:
         """Release engine and renderer; may be called twice."""
         self.engine.close()
         self.renderer.close()
+        if self._twin is not None:
+            self._twin.close()
 
 
 def draw_episode_seed(rng: np.random.Generator, split: str) -> int:

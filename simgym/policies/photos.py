@@ -20,16 +20,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from simgym.deploy import Calibration, CameraError, Goggles, Policy, Resampler, check_camera
+from simgym.deploy import Calibration, CameraError, Goggles, Policy, SizedResamplers, check_camera
 from simgym.deploy.camera import ASSUMED_FOV_DEG
 from simgym.errors import UserError
-from simgym.files import write_bytes, write_image
+from simgym.files import IMAGE_SUFFIXES, decode_image, list_images, write_bytes, write_image
 
 from .metrics import wilson_interval
 from .shipped import bundle_path, load_policy
 
 CLEARLY_ASIDE = 0.15  # of the image's width, off the middle
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 SHEET_EXAMPLES, SHEET_COLUMNS = 40, 4
 SHEET_HEIGHT_PX = 120
 GREEN, RED, GREY, YELLOW, WHITE = (30, 160, 60), (210, 40, 40), (150, 150, 150), (255, 220, 0), (255, 255, 255)
@@ -89,9 +88,7 @@ class Viewer:
             check_camera(goggles.contract, policy.contract.camera)
         self._policy = policy
         self._goggles = goggles
-        self._calibration = calibration
-        self._fov_rad = horizontal_fov_rad
-        self._resamplers: dict[tuple[int, int], Resampler] = {}  # by the photograph's width and height
+        self._resample = SizedResamplers(policy.contract.camera, calibration, horizontal_fov_rad)
 
     def __call__(self, photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Show the policy one photograph.
@@ -105,18 +102,11 @@ class Viewer:
         Raises:
             CameraError: the photograph has another size than the calibration.
         """
-        seen = self._resampler(photo)(photo)
+        seen = self._resample(photo)
         if self._goggles is not None:
             seen = self._goggles.translate(seen[None])[0]
         self._policy.reset()
         return seen, self._policy.act(seen, np.zeros(2, np.float32))
-
-    def _resampler(self, photo: np.ndarray) -> Resampler:
-        size = (photo.shape[1], photo.shape[0])
-        if size not in self._resamplers:
-            calibration = self._calibration or Calibration.assumed(*size, self._fov_rad)
-            self._resamplers[size] = Resampler(calibration, self._policy.contract.camera)
-        return self._resamplers[size]
 
 
 def evaluate_photos(
@@ -184,8 +174,8 @@ def judge(viewer: Viewer, photo_path: Path, mask_path: Path) -> Judgement:
     Raises:
         PhotoError: one of them cannot be read, or they do not fit each other or the calibration.
     """
-    photo = cv2.cvtColor(_read(photo_path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)  # (H, W, 3)
-    mask = _read(mask_path, cv2.IMREAD_GRAYSCALE)  # (H, W)
+    photo = _read(photo_path)  # (H, W, 3)
+    mask = _read(mask_path, grey=True)  # (H, W)
     if mask.shape != photo.shape[:2]:
         raise PhotoError(
             f"the mask {mask_path} is {mask.shape[1]}x{mask.shape[0]}, but its photograph is "
@@ -300,16 +290,15 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 def _images(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise PhotoError(f"no folder {folder}: expected one of images ({', '.join(SUFFIXES)})")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        raise PhotoError(f"no folder {folder}: expected one of images ({', '.join(IMAGE_SUFFIXES)})")
+    paths = list_images(folder)
     if not paths:
-        raise PhotoError(f"no images in {folder}: expected some of {', '.join(SUFFIXES)}")
+        raise PhotoError(f"no images in {folder}: expected some of {', '.join(IMAGE_SUFFIXES)}")
     return paths
 
 
-def _read(path: Path, flags: int) -> np.ndarray:
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, flags) if data.size else None
+def _read(path: Path, grey: bool = False) -> np.ndarray:
+    image = decode_image(path.read_bytes(), grey)
     if image is None:
         raise PhotoError(f"{path} is not an image that can be read: repair it or take it out")
     return image

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
-import imageio_ffmpeg
 import numpy as np
 
-from simgym.errors import UserError
-from simgym.files import atomic_path
+from simgym.encode import VideoError, encode
 
 from .evaluation import Trace
 from .pictures import BLUE, GREEN, INK, RED, WHITE, FloorPlan, enlarge
@@ -20,25 +17,8 @@ SPEED = 3  # times real time
 PANEL_PX = 360  # about the height of both pictures
 CAPTION_PX = 28
 HOLD_S = 1.0  # each episode's last frame stays so long
-ENCODING: dict[str, dict[str, Any]] = {
-    ".mp4": {
-        "codec": "libx264",
-        "pix_fmt_out": "yuv420p",  # what every browser plays
-        "output_params": ["-crf", "27", "-movflags", "+faststart"],
-    },
-    ".gif": {  # for pages that play no video; with a palette of its own
-        "codec": "gif",
-        "pix_fmt_out": "pal8",
-        "output_params": [
-            "-vf",
-            "scale=iw*2/3:-1:flags=area,split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=none",
-        ],
-    },
-}
 
-
-class VideoError(UserError):
-    """No video can be written here."""
+__all__ = ["VideoError", "video_frames", "write_video"]
 
 
 def write_video(path: str | Path, traces: Sequence[Trace], rate_hz: float) -> int:
@@ -55,27 +35,7 @@ def write_video(path: str | Path, traces: Sequence[Trace], rate_hz: float) -> in
     Raises:
         VideoError: FFmpeg is missing or failed.
     """
-    height, width, _ = next(video_frames(traces, rate_hz)).shape
-    count = 0
-    try:
-        with atomic_path(path) as temporary:
-            writer = imageio_ffmpeg.write_frames(
-                str(temporary),
-                (width, height),
-                fps=SPEED * rate_hz,
-                macro_block_size=2,
-                **ENCODING[Path(path).suffix],
-            )
-            writer.send(None)
-            try:
-                for frame in video_frames(traces, rate_hz):
-                    writer.send(frame)
-                    count += 1
-            finally:
-                writer.close()
-    except (RuntimeError, OSError) as error:  # as imageio_ffmpeg has it
-        raise VideoError(f"cannot write {path}: {error}") from error
-    return count
+    return encode(path, video_frames(traces, rate_hz), SPEED * rate_hz)
 
 
 def video_frames(traces: Sequence[Trace], rate_hz: float) -> Iterator[np.ndarray]:
