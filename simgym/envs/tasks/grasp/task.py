@@ -45,6 +45,12 @@ class Grasp:
     measured, measured_unit = "proprio", "m, m, m, rad, m"
     command_unit = "m/s, m/s, m/s, rad/s, m"
     action_dim = 5
+    ignored: tuple[tuple[str, str], ...] = (
+        ("domain.randomization.clutter.", "there is no room that it could stand in"),
+        ("domain.randomization.dynamics.velocity_noise", "an arm knows its joints"),
+        ("domain.flaws.exposure_time_s", "pictures blur as a robot that drives turns"),
+        ("domain.flaws.readout_s", "pictures bend as a robot that drives turns"),
+    )
     reported = ("objects",)
     track_radius_m = 0.02
     overview_m = 2.0
