@@ -46,10 +46,10 @@ class Grasp:
     command_unit = "m/s, m/s, m/s, rad/s, m"
     action_dim = 5
     ignored: tuple[tuple[str, str], ...] = (
-        ("domain.randomization.clutter.", "there is no room that it could stand in"),
-        ("domain.randomization.dynamics.velocity_noise", "an arm knows its joints"),
-        ("domain.flaws.exposure_time_s", "pictures blur as a robot that drives turns"),
-        ("domain.flaws.readout_s", "pictures bend as a robot that drives turns"),
+        ("domain.randomization.clutter.", "nothing stands but objects on a table"),
+        ("domain.randomization.dynamics.velocity_noise", "an arm measures its joints exactly"),
+        ("domain.flaws.exposure_time_s", "no robot turns on the spot and blurs its picture"),
+        ("domain.flaws.readout_s", "no robot turns on the spot and bends its picture"),
     )
     reported = ("objects",)
     track_radius_m = 0.02
