@@ -15,7 +15,7 @@ from .tasks.chair_nav.config import ClutterRanges
 from .terms import CHOICES, LiveTerms, Terms, check_terms
 
 MAX_DELAY_STEPS = 5
-OFF = (0, 0)  # a range that switches a term off, which is honoured everywhere
+OFF = (0, 0)  # the range that switches off what a task may ignore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,14 +333,15 @@ def check_domain(domain: DomainConfig, task: str = "", ignored: tuple[tuple[str,
     check(domain, "domain.")
     for name, group in term_groups(domain).items():
         check_terms(group, "domain.flaws." if name == "flaws" else f"domain.randomization.{name}.")
-    needs = _needs(domain)
-    needs += [((start,), False, f"in env={task}, where {why}", "leave it out") for start, why in ignored]
     usual = [DOMAINS[domain.name]] if domain.name in DOMAINS else list(DOMAINS.values())
     first, *others = (list(_changed(domain, other)) for other in usual)
     for key, value, subject in (change for change in first if all(change in other for other in others)):
-        for starts, works, why, mend in needs:
-            if not works and subject.startswith(starts) and value != OFF:
+        for starts, works, why, mend in _needs(domain):
+            if not works and subject.startswith(starts):
                 raise UsageError(f"{key}={value} does nothing {why}: {mend}")
+        for start, why in ignored:
+            if subject.startswith(start) and value != OFF:
+                raise UsageError(f"{key}={value} does nothing in env={task}, where {why}: leave it out")
 
 
 def term_groups(domain: DomainConfig) -> dict[str, Terms]:
