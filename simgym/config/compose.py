@@ -254,7 +254,8 @@ def _type_error(error: OmegaConfBaseException, values: DictConfig, keys: Mapping
 
 def _type_name(hint: Any) -> str:
     if get_origin(hint) is tuple:
-        return f"{len(get_args(hint))} values in brackets, each {_type_name(get_args(hint)[0])}"
+        count = "" if ... in get_args(hint) else f"{len(get_args(hint))} "
+        return f"{count}values in brackets, each {_type_name(get_args(hint)[0])}"
     return TYPE_NAMES.get(hint, str(hint))
 
 

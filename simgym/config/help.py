@@ -81,8 +81,8 @@ def _meaning(key: Key) -> str:
     notes = []
     if metadata.get("choices"):
         notes.append(" | ".join(metadata["choices"]))
-    if metadata.get("unit"):
-        notes.append(metadata["unit"])
+    notes += [metadata[name] for name in ("operation", "unit") if metadata.get(name)]
+    notes += ["live"] if metadata.get("live") else []
     notes += _bounds(metadata.get("low"), metadata.get("high"))
     return key.meaning + (f" ({', '.join(notes)})" if notes else "")
 

@@ -5,7 +5,7 @@ Example::
     @dataclass(frozen=True, kw_only=True)
     class RobotConfig:
         speed_mps: float = option(0.5, "top speed", unit="m/s", low=0.0, high=2.0)
-        mass_scale: tuple[float, float] = span((0.9, 1.1), "mass: *U(low, high)", low=0.1)
+        mass_scale: tuple[float, float] = span((0.9, 1.1), "mass", operation="scale", low=0.1)
         policy: str = option(help="an option without a default is required")
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from ..errors import UsageError
 
@@ -48,17 +48,27 @@ def span(
     default: tuple[float, float],
     help: str,
     *,
+    operation: Literal["", "set", "scale", "add"] = "",
     unit: str = "",
     low: float | None = None,
     high: float | None = None,
     nominal: float | None = None,
+    live: bool = False,
 ) -> Any:
     """A dataclass field that holds a range ``(low, high)``, both ends within the bounds and in order.
 
-    ``nominal`` is the value that stands for no randomization, where there is one.
+    Args:
+        default: the default range.
+        help: what it means, in one line.
+        operation: what a drawn value does to the nominal one: replaces it, multiplies it, or is added to it.
+        unit: SI unit, shown in ``--help``.
+        low: least end that `check` accepts.
+        high: greatest end that `check` accepts.
+        nominal: the value that stands for no randomization, where there is one.
+        live: whether a new value can be drawn in the middle of an episode.
     """
-    bounds = {"low": low, "high": high, "nominal": nominal}
-    return field(default=default, metadata={"help": help, "unit": unit, "span": True} | bounds)
+    metadata = {"help": help, "unit": unit, "low": low, "high": high, "nominal": nominal}
+    return field(default=default, metadata=metadata | {"span": True, "operation": operation, "live": live})
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ Who wants labels that fit the pictures sets latency_steps, dropped and stalled t
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 from typing import Any
 
 import cv2
@@ -37,15 +36,15 @@ import numpy as np
 from simgym.deploy.camera import Camera
 
 from .config import FlawRanges
+from .terms import Drawing, is_whole, terms_of
 
 DRIFT_S = 5.0
 STALL_STEPS = 3
 OF_THE_UNIT = ("lens_k1", "lens_blur_px", "vignetting", "read_noise", "shot_noise", "readout_s")
-WHOLE = ("jpeg_loss", "latency_steps")  # numbers
 DELIVERY = ("dropped", "stalled", "latency_steps")
 DRAW_STREAM, NOISE_STREAM = 4, 5  # of an episode's seed; 0..3 are layout, look, dynamics and measurement
 STREAMS = ("noise", "exposure", "white_balance", "dropped", "stalled")  # within NOISE_STREAM
-NAMES = tuple(item.name for item in fields(FlawRanges))
+TERMS = terms_of(FlawRanges)
 
 
 class CameraFlaws:
@@ -60,8 +59,8 @@ class CameraFlaws:
 
     def __init__(self, ranges: FlawRanges, camera: Camera, num_worlds: int, dt_s: float) -> None:
         self._ranges, self._camera = ranges, camera
-        self.active = any(value != (0, 0) for value in vars(ranges).values())
-        self._exposes = any(getattr(ranges, name) != (0, 0) for name in NAMES if name not in DELIVERY)
+        self.active = any(getattr(ranges, name) != (0, 0) for name in TERMS)
+        self._exposes = any(getattr(ranges, name) != (0, 0) for name in TERMS if name not in DELIVERY)
         self._keep = math.exp(-dt_s / DRIFT_S)  # of a drift, from frame to frame
         n, h, w = num_worlds if self.active else 0, camera.height, camera.width
         self._drawn: list[dict[str, Any]] = [{} for _ in range(n)]
@@ -78,7 +77,9 @@ class CameraFlaws:
         self._now = 0  # its row of the present frame
         self._shown = np.zeros((n, h, w, 3), np.uint8)
 
-    def apply(self, world: int, episode_seed: int, unit_seed: int, focal_scale: float = 1.0) -> dict[str, Any]:
+    def apply(
+        self, world: int, episode_seed: int, unit_seed: int, focal_scale: float = 1.0, terms: Drawing | None = None
+    ) -> dict[str, Any]:
         """Draw the flaws of a new episode; returns them by name for ``info["draw"]``.
 
         Args:
@@ -86,15 +87,11 @@ class CameraFlaws:
             episode_seed: of the episode.
             unit_seed: of the camera unit: the place, or the episode's own seed where there is none.
             focal_scale: of the look.
+            terms: of this episode, in place of the plain ranges.
         """
         if not self.active:
             return {}
-        drawn = {}
-        for i, name in enumerate(NAMES):
-            seed = unit_seed if name in OF_THE_UNIT else episode_seed
-            rng, (low, high) = np.random.default_rng([seed, DRAW_STREAM, i]), getattr(self._ranges, name)
-            drawn[name] = int(rng.integers(low, high + 1)) if name in WHOLE else float(rng.uniform(low, high))
-        self._drawn[world] = drawn
+        drawn = self.vary(world, episode_seed, unit_seed, terms or Drawing(self._ranges))
         self._streams[world] = {
             name: np.random.default_rng([episode_seed, NOISE_STREAM, i]) for i, name in enumerate(STREAMS)
         }
@@ -103,6 +100,16 @@ class CameraFlaws:
         self._drift[world] = [self._streams[world][name].standard_normal() for name in ("exposure", "white_balance")]
         self._stall[world] = 0
         return dict(drawn)
+
+    def vary(self, world: int, episode_seed: int, unit_seed: int, terms: Drawing) -> dict[str, Any]:
+        """Draw the flaws of a world, at a reset or in the middle of its episode; arguments as of `apply`."""
+        drawn: dict[str, Any] = {}
+        for i, (name, term) in enumerate(TERMS.items()):
+            seed = unit_seed if name in OF_THE_UNIT else episode_seed
+            value = terms.draw(np.random.default_rng([seed, DRAW_STREAM, i]), name)
+            drawn[name] = int(value) if is_whole(term) else float(value)
+        self._drawn[world] = drawn
+        return drawn
 
     def take(self, rgb: np.ndarray, yaw_rate: np.ndarray, begun: np.ndarray | None = None) -> np.ndarray:
         """What robots see of the renderer's pictures.

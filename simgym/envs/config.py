@@ -12,52 +12,96 @@ from simgym.errors import UsageError
 from .draw import MAX_LAMPS
 from .places import MAX_PLACE
 from .tasks.chair_nav.config import ClutterRanges
+from .terms import CHOICES, LiveTerms, Terms, check_terms
 
 MAX_DELAY_STEPS = 5
+OFF = (0, 0)  # the range that switches off what a task may ignore
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookRanges:
-    """Ranges of the randomized look, each (lowest, highest); a range of zero width is exact."""
+class LookRanges(LiveTerms):
+    """Terms of the randomized look, each a range (lowest, highest); a range of zero width is exact."""
 
-    saturation: tuple[float, float] = span((0.0, 0.9), "of a colour: =U", low=0.0, high=1.0)
-    brightness: tuple[float, float] = span((0.25, 1.0), "of a colour: =U", low=0.0, high=1.0)
+    saturation: tuple[float, float] = span((0.0, 0.9), "of a colour", operation="set", live=True, low=0.0, high=1.0)
+    brightness: tuple[float, float] = span((0.25, 1.0), "of a colour", operation="set", live=True, low=0.0, high=1.0)
     texture_probability: float = option(0.6, "share of the parts that are textured", low=0.0, high=1.0)
-    texture_size_m: tuple[float, float] = span((0.2, 1.5), "edge of one repeat: =U", unit="m", low=0.01)
-    light_elevation_deg: tuple[float, float] = span((25.0, 85.0), "above the horizon: =U", unit="deg", high=90.0)
-    light: tuple[float, float] = span((0.2, 0.8), "directional intensity: =U", low=0.0)
-    ambient: tuple[float, float] = span((0.45, 0.9), "ambient intensity: =U", low=0.0)
-    light_tint: tuple[float, float] = span((0.8, 1.0), "of each colour channel: *U", low=0.0, nominal=1)
-    camera_height_m: tuple[float, float] = span((-0.05, 0.05), "+U", unit="m", nominal=0)
-    camera_pitch_deg: tuple[float, float] = span(
-        (-5.0, 5.0), "down positive: +U", unit="deg", low=-45.0, high=45.0, nominal=0
+    texture_size_m: tuple[float, float] = span(
+        (0.2, 1.5), "edge of one repeat", operation="set", live=True, unit="m", low=0.01
     )
-    camera_roll_deg: tuple[float, float] = span((-1.5, 1.5), "+U", unit="deg", low=-45.0, high=45.0, nominal=0)
-    camera_yaw_deg: tuple[float, float] = span((-3.0, 3.0), "+U", unit="deg", low=-45.0, high=45.0, nominal=0)
-    focal_scale: tuple[float, float] = span((0.93, 1.07), "focal length, so the field of view: *U", low=0.2, nominal=1)
+    light_elevation_deg: tuple[float, float] = span(
+        (25.0, 85.0), "above the horizon", operation="set", live=True, unit="deg", high=90.0
+    )
+    light: tuple[float, float] = span((0.2, 0.8), "directional intensity", operation="set", live=True, low=0.0)
+    ambient: tuple[float, float] = span((0.45, 0.9), "ambient intensity", operation="set", live=True, low=0.0)
+    light_tint: tuple[float, float] = span(
+        (0.8, 1.0), "of each colour channel", operation="scale", live=True, low=0.0, nominal=1
+    )
+    camera_height_m: tuple[float, float] = span(
+        (-0.05, 0.05), "of the camera", operation="add", live=True, unit="m", nominal=0
+    )
+    camera_pitch_deg: tuple[float, float] = span(
+        (-5.0, 5.0),
+        "of the camera, down positive",
+        operation="add",
+        live=True,
+        unit="deg",
+        low=-45.0,
+        high=45.0,
+        nominal=0,
+    )
+    camera_roll_deg: tuple[float, float] = span(
+        (-1.5, 1.5), "of the camera", operation="add", live=True, unit="deg", low=-45.0, high=45.0, nominal=0
+    )
+    camera_yaw_deg: tuple[float, float] = span(
+        (-3.0, 3.0),
+        "of the camera, to the left",
+        operation="add",
+        live=True,
+        unit="deg",
+        low=-45.0,
+        high=45.0,
+        nominal=0,
+    )
+    focal_scale: tuple[float, float] = span(
+        (0.93, 1.07), "focal length, so the field of view", operation="scale", low=0.2, nominal=1
+    )
     textures: int = option(96, "size of the bank of procedural textures", low=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DynamicsRanges:
-    """Ranges, each (lowest, highest); a range of zero width is exact."""
+class DynamicsRanges(LiveTerms):
+    """Terms of physics, timing and noise, each a range (lowest, highest); a range of zero width is exact."""
 
-    mass_scale: tuple[float, float] = span((0.8, 1.3), "mass of every link: *U", low=0.1, nominal=1)
+    mass_scale: tuple[float, float] = span((0.8, 1.3), "mass of every link", operation="scale", low=0.1, nominal=1)
     wheel_friction_scale: tuple[float, float] = span(
-        (0.6, 1.3), "friction of the wheels, or of the fingers: *U", low=0.05, nominal=1
+        (0.6, 1.3), "friction of the wheels, or of the fingers", operation="scale", live=True, low=0.05, nominal=1
     )
-    actuator_gain_scale: tuple[float, float] = span((0.7, 1.3), "gain of the motors: *U", low=0.05, nominal=1)
+    actuator_gain_scale: tuple[float, float] = span(
+        (0.7, 1.3), "gain of the motors", operation="scale", live=True, low=0.05, nominal=1
+    )
     actuator_lag_s: tuple[float, float] = span(
-        (0.0, 0.15), "time constant of commands: =U", unit="s", low=0.0, nominal=0
+        (0.0, 0.15), "time constant of commands", operation="set", live=True, unit="s", low=0.0, nominal=0
     )
     action_delay_steps: tuple[int, int] = span(
-        (0, 1), "whole control steps: =U", low=0, high=MAX_DELAY_STEPS, nominal=0
+        (0, 1), "whole control steps", operation="set", live=True, low=0, high=MAX_DELAY_STEPS, nominal=0
     )
     velocity_noise_m_s: tuple[float, float] = span(
-        (0.0, 0.03), "standard deviation of the measured forward speed: =U", unit="m/s", low=0.0, nominal=0
+        (0.0, 0.03),
+        "standard deviation of the measured forward speed",
+        operation="set",
+        live=True,
+        unit="m/s",
+        low=0.0,
+        nominal=0,
     )
     velocity_noise_rad_s: tuple[float, float] = span(
-        (0.0, 0.08), "standard deviation of the measured yaw rate: =U", unit="rad/s", low=0.0, nominal=0
+        (0.0, 0.08),
+        "standard deviation of the measured yaw rate",
+        operation="set",
+        live=True,
+        unit="rad/s",
+        low=0.0,
+        nominal=0,
     )
 
 
@@ -93,75 +137,110 @@ class ADRConfig:
 class PhotoRanges:
     """Ranges of the photo look, each (lowest, highest); drawn for a place, or for an episode in it."""
 
-    light: tuple[float, float] = span((0.75, 1.2), "how much light there is, an episode: *U", low=0.0)
-    daylight: tuple[float, float] = span((0.0, 0.9), "directional intensity, an episode: =U", low=0.0)
+    light: tuple[float, float] = span((0.75, 1.2), "how much light there is, an episode", operation="scale", low=0.0)
+    daylight: tuple[float, float] = span((0.0, 0.9), "directional intensity, an episode", operation="set", low=0.0)
     temperature_k: tuple[float, float] = span(
-        (2900.0, 7500.0), "colour of the light, an episode: =U", unit="K", low=1500.0, high=15000.0
+        (2900.0, 7500.0), "colour of the light, an episode", operation="set", unit="K", low=1500.0, high=15000.0
     )
-    lamps: tuple[int, int] = span((1, 4), "point lamps under the ceiling, a place: =U", low=0, high=MAX_LAMPS)
-    lamp: tuple[float, float] = span((0.6, 1.3), "intensity of each, a place: =U", low=0.0)
+    lamps: tuple[int, int] = span(
+        (1, 4), "point lamps under the ceiling, a place", operation="set", low=0, high=MAX_LAMPS
+    )
+    lamp: tuple[float, float] = span((0.6, 1.3), "intensity of each, a place", operation="set", low=0.0)
     wear: tuple[float, float] = span(
-        (0.0, 0.25), "how unevenly surfaces have darkened, an episode: =U", low=0.0, high=1.0
+        (0.0, 0.25), "how unevenly surfaces have darkened, an episode", operation="set", low=0.0, high=1.0
     )
-    camera_height_m: tuple[float, float] = span((-0.03, 0.03), "of its mount, a place: +U", unit="m")
+    camera_height_m: tuple[float, float] = span((-0.03, 0.03), "of its mount, a place", operation="add", unit="m")
     camera_pitch_deg: tuple[float, float] = span(
-        (-3.0, 3.0), "down positive, a place: +U", unit="deg", low=-45.0, high=45.0
+        (-3.0, 3.0), "down positive, a place", operation="add", unit="deg", low=-45.0, high=45.0
     )
     camera_roll_deg: tuple[float, float] = span(
-        (-1.5, 1.5), "of its mount, a place: +U", unit="deg", low=-45.0, high=45.0
+        (-1.5, 1.5), "of its mount, a place", operation="add", unit="deg", low=-45.0, high=45.0
     )
     camera_yaw_deg: tuple[float, float] = span(
-        (-2.0, 2.0), "of its mount, a place: +U", unit="deg", low=-45.0, high=45.0
+        (-2.0, 2.0), "of its mount, a place", operation="add", unit="deg", low=-45.0, high=45.0
     )
-    focal_scale: tuple[float, float] = span((0.95, 1.05), "focal length, a place: *U", low=0.2)
+    focal_scale: tuple[float, float] = span((0.95, 1.05), "focal length, a place", operation="scale", low=0.2)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlawRanges:
-    """Ranges of the camera's flaws, each (lowest, highest), all off; see `simgym.envs.camera_flaws`.
+class FlawRanges(LiveTerms):
+    """Terms of the camera's flaws, each a range (lowest, highest), all off; see `simgym.envs.camera_flaws`.
 
     Those of the camera unit are drawn for a place (`look=photo`), all others, and in other looks all, for an episode.
     """
 
     lens_k1: tuple[float, float] = span(
-        (0.0, 0.0), "radial distortion that calibration left, k1 of plumb_bob; of the unit: =U", low=-0.2, high=0.2
+        (0.0, 0.0),
+        "radial distortion that calibration left, k1 of plumb_bob; of the unit",
+        operation="set",
+        low=-0.2,
+        high=0.2,
     )
     lens_blur_px: tuple[float, float] = span(
-        (0.0, 0.0), "standard deviation of the lens's blur; of the unit: =U", unit="px", low=0.0, high=0.8
+        (0.0, 0.0), "standard deviation of the lens's blur; of the unit", operation="set", unit="px", low=0.0, high=0.8
     )
     vignetting: tuple[float, float] = span(
-        (0.0, 0.0), "share of the light that is lost in the corners; of the unit: =U", low=0.0, high=1.0
+        (0.0, 0.0), "share of the light that is lost in the corners; of the unit", operation="set", low=0.0, high=1.0
     )
-    exposure_ev: tuple[float, float] = span((0.0, 0.0), "stops of brightness: +U", unit="EV", low=-4.0, high=4.0)
+    exposure_ev: tuple[float, float] = span(
+        (0.0, 0.0), "stops of brightness", operation="add", live=True, unit="EV", low=-4.0, high=4.0
+    )
     exposure_drift_ev: tuple[float, float] = span(
-        (0.0, 0.0), "standard deviation of its drift in time: =U", unit="EV", low=0.0, high=2.0
+        (0.0, 0.0), "standard deviation of its drift in time", operation="set", live=True, unit="EV", low=0.0, high=2.0
     )
     white_balance_ev: tuple[float, float] = span(
-        (0.0, 0.0), "stops of red up and of blue down: +U", unit="EV", low=-2.0, high=2.0
+        (0.0, 0.0), "stops of red up and of blue down", operation="add", live=True, unit="EV", low=-2.0, high=2.0
     )
     white_balance_drift_ev: tuple[float, float] = span(
-        (0.0, 0.0), "standard deviation of its drift in time: =U", unit="EV", low=0.0, high=1.0
+        (0.0, 0.0), "standard deviation of its drift in time", operation="set", live=True, unit="EV", low=0.0, high=1.0
     )
     read_noise: tuple[float, float] = span(
-        (0.0, 0.0), "standard deviation in the dark, grey levels of 255; of the unit: =U", low=0.0, high=64.0
+        (0.0, 0.0),
+        "standard deviation in the dark, grey levels of 255; of the unit",
+        operation="set",
+        low=0.0,
+        high=64.0,
     )
     shot_noise: tuple[float, float] = span(
-        (0.0, 0.0), "what light adds to it, at white, grey levels of 255; of the unit: =U", low=0.0, high=64.0
+        (0.0, 0.0),
+        "what light adds to it, at white, grey levels of 255; of the unit",
+        operation="set",
+        low=0.0,
+        high=64.0,
     )
     exposure_time_s: tuple[float, float] = span(
-        (0.0, 0.0), "open shutter, so motion blur: =U", unit="s", low=0.0, high=0.1
+        (0.0, 0.0), "open shutter, so motion blur", operation="set", live=True, unit="s", low=0.0, high=0.1
     )
     readout_s: tuple[float, float] = span(
-        (0.0, 0.0), "from the first row to the last, so rolling shutter; of the unit: =U", unit="s", low=0.0, high=0.1
+        (0.0, 0.0),
+        "from the first row to the last, so rolling shutter; of the unit",
+        operation="set",
+        unit="s",
+        low=0.0,
+        high=0.1,
     )
-    jpeg_loss: tuple[int, int] = span((0, 0), "100 minus the quality of JPEG; 0 is no JPEG: =U", low=0, high=99)
+    jpeg_loss: tuple[int, int] = span(
+        (0, 0), "100 minus the quality of JPEG; 0 is no JPEG", operation="set", live=True, low=0, high=99
+    )
     dropped: tuple[float, float] = span(
-        (0.0, 0.0), "share of the frames that get lost: =U; the last one shows again", low=0.0, high=1.0
+        (0.0, 0.0),
+        "share of the frames that get lost; the last one shows again",
+        operation="set",
+        live=True,
+        low=0.0,
+        high=1.0,
     )
     stalled: tuple[float, float] = span(
-        (0.0, 0.0), "chance that the camera repeats its frame for 3 steps: =U", low=0.0, high=1.0
+        (0.0, 0.0),
+        "chance that the camera repeats its frame for 3 steps",
+        operation="set",
+        live=True,
+        low=0.0,
+        high=1.0,
     )
-    latency_steps: tuple[int, int] = span((0, 0), "age of a frame in whole control steps: =U", low=0, high=5)
+    latency_steps: tuple[int, int] = span(
+        (0, 0), "age of a frame in whole control steps", operation="set", live=True, low=0, high=5
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,16 +319,35 @@ DOMAINS = {
 }
 
 
-def check_domain(domain: DomainConfig) -> None:
+def check_domain(domain: DomainConfig, task: str = "", ignored: tuple[tuple[str, str], ...] = ()) -> None:
     """Raise UsageError naming the first value that is out of its bounds, or that was changed and would do nothing.
 
-    What the domain's name implies may stand idle: `domain=randomized` can be switched off as a whole.
+    What the domain's name implies may stand idle: `domain=randomized` can be switched off as a whole, and has terms
+    that some tasks ignore. A domain of the user's own may take over what any of ours implies.
+
+    Args:
+        domain: what to check.
+        task: whose environment it is for.
+        ignored: how keys begin that do nothing in this task, and why.
     """
     check(domain, "domain.")
-    for key, value in _changed(domain, DOMAINS.get(domain.name, DOMAINS["sim"])):
+    for name, group in term_groups(domain).items():
+        check_terms(group, "domain.flaws." if name == "flaws" else f"domain.randomization.{name}.")
+    usual = [DOMAINS[domain.name]] if domain.name in DOMAINS else list(DOMAINS.values())
+    first, *others = (list(_changed(domain, other)) for other in usual)
+    for key, value, subject in (change for change in first if all(change in other for other in others)):
         for starts, works, why, mend in _needs(domain):
-            if not works and f"{key}={value}".startswith(starts):
+            if not works and subject.startswith(starts):
                 raise UsageError(f"{key}={value} does nothing {why}: {mend}")
+        for start, why in ignored:
+            if subject.startswith(start) and value != OFF:
+                raise UsageError(f"{key}={value} does nothing in env={task}, where {why}: leave it out")
+
+
+def term_groups(domain: DomainConfig) -> dict[str, Terms]:
+    """The groups of terms of a domain, by name."""
+    ranges = domain.randomization
+    return {"look": ranges.look, "clutter": ranges.clutter, "dynamics": ranges.dynamics, "flaws": domain.flaws}
 
 
 def _needs(domain: DomainConfig) -> list[tuple[tuple[str, ...], bool, str, str]]:
@@ -277,11 +375,18 @@ def _needs(domain: DomainConfig) -> list[tuple[tuple[str, ...], bool, str, str]]
     ]
 
 
-def _changed(config: Any, usual: Any, prefix: str = "domain.") -> Iterator[tuple[str, Any]]:
-    """The dotted names and the values of ``config`` that differ from ``usual``."""
+def _changed(config: Any, usual: Any, prefix: str = "domain.") -> Iterator[tuple[str, Any, str]]:
+    """The dotted names and the values of ``config`` that differ from ``usual``, and what each is about.
+
+    A value is about itself, ``key=value``, and the choice of a mode or distribution about the terms that it names.
+    """
     for item in fields(config):
         value, other, key = getattr(config, item.name), getattr(usual, item.name), prefix + item.name
         if is_dataclass(value):
             yield from _changed(value, other, f"{key}.")
-        elif value != other:
-            yield key, value
+        elif value == other:
+            continue
+        elif item.name in CHOICES:
+            yield from ((key, f"[{name}]", prefix + name) for name in value)
+        else:
+            yield key, value, f"{key}={value}"

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, fields, replace
+from dataclasses import Field, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from .config import ADRConfig, RandomizationConfig
+from .terms import is_whole, terms_of
 
 GROUPS = ("look", "dynamics", "clutter")
 SMALLEST_SHARE = 0.01  # of a full range: a width of nothing has no logarithm
@@ -44,12 +45,15 @@ class Curriculum:
     def __init__(self, full: RandomizationConfig, config: ADRConfig) -> None:
         self._full, self._config = full, config
         found = [
-            (group, item) for group in GROUPS for item in fields(getattr(full, group)) if _grows(full, group, item)
+            (group, item)
+            for group in GROUPS
+            for name, item in terms_of(getattr(full, group)).items()
+            if np.ptp(getattr(getattr(full, group), name)) > 0
         ]
         self.names = tuple(f"{group}.{item.name}" for group, item in found)
         self._places = [(group, item.name) for group, item in found]
         self._limits = np.array([getattr(getattr(full, group), item.name) for group, item in found], float)  # (R, 2)
-        self._whole = np.array([isinstance(getattr(getattr(full, g), item.name)[0], int) for g, item in found])
+        self._whole = np.array([is_whole(item) for _, item in found])
         nominal = np.array([_nominal(item, limits) for (_, item), limits in zip(found, self._limits, strict=True)])
         self.bounds = np.stack([nominal, nominal], axis=1)
         self._step = config.step * (self._limits[:, 1] - self._limits[:, 0])  # (R,)
@@ -122,12 +126,6 @@ class Curriculum:
         for key, row in state["outcomes"].items():
             index, upper = key.split("/")
             self._outcomes[Boundary(int(index), upper == "1")] = [bool(value) for value in row]
-
-
-def _grows(full: RandomizationConfig, group: str, item: Field[Any]) -> bool:
-    """Whether a field is a range of more than one value."""
-    value = getattr(getattr(full, group), item.name)
-    return bool(item.metadata.get("span")) and value[0] < value[1]
 
 
 def _nominal(item: Field[Any], limits: np.ndarray) -> float:

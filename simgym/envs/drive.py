@@ -23,6 +23,10 @@ class CommandPath:
     def apply(self, worlds: np.ndarray, dynamics: Dynamics) -> None:
         """Start ``worlds`` at rest with drawn delay and lag."""
         self._queue[:, worlds] = self._output[worlds] = self._rest
+        self.vary(worlds, dynamics)
+
+    def vary(self, worlds: np.ndarray, dynamics: Dynamics) -> None:
+        """Take drawn delay and lag; commands that are on their way stay on it."""
         self._delay[worlds] = dynamics.action_delay_steps
         # The step response at the end of one control step; exactly 1 without lag.
         lag = np.maximum(dynamics.actuator_lag_s, 1e-9)

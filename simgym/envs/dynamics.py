@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from .config import DynamicsRanges
 from .draw import Dynamics
+from .terms import Drawing
 
 
-def sample_dynamics(rng: np.random.Generator, ranges: DynamicsRanges) -> tuple[Dynamics, dict[str, float]]:
-    """Draw one row, and the drawn values by name for ``info["draw"]``."""
-    delay = int(rng.integers(ranges.action_delay_steps[0], ranges.action_delay_steps[1] + 1))
+def sample_dynamics(rng: np.random.Generator, terms: Drawing) -> tuple[Dynamics, dict[str, float]]:
+    """Draw one row of the terms of `DynamicsRanges`, and the drawn values by name for ``info["draw"]``."""
+    delay = int(terms.draw(rng, "action_delay_steps"))
     names = ("mass_scale", "wheel_friction_scale", "actuator_gain_scale", "actuator_lag_s")
-    drawn = {name: float(rng.uniform(*getattr(ranges, name))) for name in names}
-    noise = [float(rng.uniform(*bounds)) for bounds in (ranges.velocity_noise_m_s, ranges.velocity_noise_rad_s)]
+    drawn = {name: float(terms.draw(rng, name)) for name in names}
+    noise = [float(terms.draw(rng, name)) for name in ("velocity_noise_m_s", "velocity_noise_rad_s")]
     dynamics = Dynamics(
         **{name: np.array([value]) for name, value in drawn.items()},
         action_delay_steps=np.array([delay]),

@@ -56,9 +56,13 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Start an episode; ``options={"draw": info["draw"]}`` replays one.
 
+        What the domain draws at startup depends on the last ``seed``.
+
         Raises ValueError for a draw that is not whole, UsageError for one of another split, domain or configuration.
         """
         super().reset(seed=seed)
+        if seed is not None:
+            self.simulation.startup_seeds[0] = seed
         check_reset_options(options or {}, "draw")
         drawn = (options or {}).get("draw")
         if drawn is None:
@@ -67,8 +71,9 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             self._replay(drawn)
         return self._observe(), self._info()
 
-    def _start(self, episode_seed: int) -> None:
-        self.simulation.reset(np.array([0]), np.array([episode_seed]))
+    def _start(self, episode_seed: int, startup_seed: int | None = None) -> None:
+        startup_seeds = None if startup_seed is None else [startup_seed]
+        self.simulation.reset(np.array([0]), np.array([episode_seed]), startup_seeds)
 
     def _replay(self, drawn: dict[str, Any]) -> None:
         missing = [name for name in DRAW if name not in drawn]
@@ -76,8 +81,8 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             raise ValueError(f"the draw lacks {', '.join(missing)}: pass the whole info['draw'] of an episode")
         if drawn["split"] != self.simulation.split:
             raise UsageError(f"the draw is of split={drawn['split']!r}, this environment of {self.simulation.split!r}")
-        self._start(int(drawn["episode_seed"]))
-        differing = [name for name in DRAW if drawn[name] != self.simulation.draws[0][name]]
+        self._start(int(drawn["episode_seed"]), drawn.get("startup_seed"))
+        differing = [name for name, value in self.simulation.draws[0].items() if drawn.get(name) != value]
         if differing:
             raise UsageError(
                 f"the draw was made in another domain or configuration: its {', '.join(differing)} cannot be drawn here"

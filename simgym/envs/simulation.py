@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,9 @@ from simgym.errors import UsageError
 
 from .arm import Arm
 from .camera_flaws import CameraFlaws
-from .config import DomainConfig, RandomizationConfig, check_domain
+from .config import DomainConfig, RandomizationConfig, check_domain, term_groups
 from .curriculum import Boundary, Curriculum
-from .draw import Draw, Dynamics, Setting
+from .draw import Draw, Dynamics, Look, Setting
 from .drive import CommandPath
 from .dynamics import sample_dynamics
 from .engines import make_engine
@@ -26,10 +27,12 @@ from .looks import make_look, paint_objects
 from .places import SPLITS, place_of
 from .renderers import Frames, make_renderer
 from .tasks import Outcome, make_task
+from .terms import Drawing, LiveTerms, Terms
 from .twin import CanonicalTwin
 
 MAX_EPISODE_SEED = 2**31
-CURRICULUM_STREAM = 6  # of an episode's seed; those of the camera's flaws are below it
+# Of an episode's seed; those of the camera's flaws are 4 and 5, those of single terms come after.
+LAYOUT_STREAM, LOOK_STREAM, DYNAMICS_STREAM, MEASUREMENT_STREAM, CURRICULUM_STREAM = 0, 1, 2, 3, 6
 
 
 @dataclass
@@ -56,8 +59,36 @@ class Observation:
         return self.measured
 
 
+@dataclass
+class _Episode:
+    """What a running episode is drawn from: its terms can be drawn again, bit for bit."""
+
+    seed: int
+    startup_seed: int
+    setting: Setting
+    groups: dict[str, Terms]
+    times: dict[str, int] = field(default_factory=dict)  # how often a group's interval terms were drawn again
+
+    @property
+    def unit_seed(self) -> int:
+        """Of the camera unit: a place has one, and without places every episode."""
+        return self.seed if self.setting.place is None else self.setting.place
+
+    def rng(self, stream: int) -> np.random.Generator:
+        """The episode's random numbers for one purpose, from their start."""
+        return np.random.default_rng([self.seed, stream])
+
+    def terms(self, group: str) -> Drawing:
+        """How a group of terms is drawn now."""
+        return Drawing(self.groups[group], self.startup_seed, self.seed, self.times.get(group, 0))
+
+
 class Simulation:
-    """``n`` worlds of one task in one domain, reset one by one by episode seeds."""
+    """``n`` worlds of one task in one domain, reset one by one by episode seeds.
+
+    What a world draws at startup depends on its startup seed alone. By default this is 2 i in world i of ``train`` and
+    2 i + 1 in that of ``test``; a Gymnasium environment that is seeded has its seed in place.
+    """
 
     def __init__(
         self, config: Any, domain: DomainConfig, num_worlds: int = 1, split: str = "train", twin: bool = False
@@ -73,6 +104,7 @@ class Simulation:
         randomization = domain.randomization
         self.task: Any = make_task(config, randomization)  # a `Task`, with more that is its own
         self.camera = Camera.from_yaml(config.camera) if config.camera else Camera.from_fov(80, 60, np.radians(69.0))
+        check_domain(domain, self.task.name, self.task.ignored)
         self._look = make_look(domain, self.task.scene)
         self.renderer = make_renderer(domain.renderer, self._look.textures, num_worlds)
         self.renderer.load(self.task.scene, self.camera, num_worlds)
@@ -88,13 +120,27 @@ class Simulation:
         self._measured = np.zeros((num_worlds, values), np.float32)
         self.curriculum: Curriculum | None = None  # whose ranges are drawn from; training sets it where the domain asks
         self._pins: list[Boundary | None] = [None] * num_worlds
+        self._episodes: dict[int, _Episode] = {}
+        self.startup_seeds = [2 * world + SPLITS.index(split) for world in range(num_worlds)]
+        self._has_startup = any(group.startup for group in term_groups(domain).values())
+        # Control steps of an episode after which a group's interval terms are drawn again, in each world.
+        self._due = {
+            name: np.full(num_worlds, np.iinfo(int).max)  # never, before a reset
+            for name, group in term_groups(domain).items()
+            if isinstance(group, LiveTerms) and group.interval
+        }
         self.draws: list[dict[str, Any]] = [{} for _ in range(num_worlds)]  # what was drawn, for info["draw"]
         self._all = np.arange(num_worlds)
 
-    def reset(self, worlds: np.ndarray, episode_seeds: np.ndarray) -> None:
-        """Start the episode of seed ``episode_seeds[i]`` in world ``worlds[i]``; an episode depends on it alone."""
-        for world, seed in zip(worlds, episode_seeds, strict=True):
-            draw = self._draw(int(world), int(seed))
+    def reset(self, worlds: np.ndarray, episode_seeds: np.ndarray, startup_seeds: Sequence[int] | None = None) -> None:
+        """Start the episode of seed ``episode_seeds[i]`` in world ``worlds[i]``.
+
+        An episode depends on its seed alone, and where terms are drawn at startup on ``startup_seeds[i]``, by default
+        that of its world.
+        """
+        startup_seeds = startup_seeds or [self.startup_seeds[world] for world in worlds]
+        for world, seed, startup_seed in zip(worlds.tolist(), episode_seeds, startup_seeds, strict=True):
+            draw = self._draw(world, int(seed), startup_seed)
             row = np.array([world])
             self.engine.apply(row, draw.layout, draw.dynamics)
             self.renderer.apply(row, draw.layout, draw.look)
@@ -102,35 +148,63 @@ class Simulation:
                 self._twin.apply(int(world), draw.layout, draw.look)
             self._commands.apply(row, draw.dynamics)
             self._measurement_noise[world] = self.task.noise(draw.dynamics)
+            for group, due in self._due.items():
+                due[world] = self._steps_to_next(self._episodes[world].terms(group))
         self._render(worlds)
         self._sense(worlds)
 
-    def _draw(self, world: int, seed: int) -> Draw:
+    def _draw(self, world: int, seed: int, startup_seed: int = 0) -> Draw:
         """Draw layout, look and dynamics from separate streams, so that switching one off leaves the others alone."""
-        layout_rng, look_rng, dynamics_rng, self._noise[world] = (
-            np.random.default_rng([seed, stream]) for stream in range(4)
-        )
-        has_place = self.domain.look == "photo"
-        place = place_of(self.domain.place, seed, self.split) if has_place else None
+        place = place_of(self.domain.place, seed, self.split) if self.domain.look == "photo" else None
         ranges = self._ranges(world, seed)
-        clutter = ranges.clutter if ranges.enabled else None
-        layout, episode = self.task.sample(layout_rng, self.split, seed, place, clutter)
-        self.task.begin(world, layout, episode)
-        look, look_facts = self._look.sample(look_rng, Setting(layout, episode.kinds, place), ranges.look)
-        if self.domain.shown_look != "canonical":
-            paint_objects(look, layout, self.task.scene)
-        dynamics, dynamics_facts = (
-            sample_dynamics(dynamics_rng, ranges.dynamics) if ranges.enabled else (Dynamics.nominal(1), {})
-        )
+        clutter = Drawing(ranges.clutter, startup_seed, seed) if ranges.enabled else None
+        layout_rng = np.random.default_rng([seed, LAYOUT_STREAM])
+        layout, plan = self.task.sample(layout_rng, self.split, seed, place, clutter)
+        self.task.begin(world, layout, plan)
+        groups = term_groups(replace(self.domain, randomization=ranges))
+        episode = _Episode(seed, startup_seed, Setting(layout, plan.kinds, place), groups)
+        self._episodes[world], self._noise[world] = episode, episode.rng(MEASUREMENT_STREAM)
+        look, look_facts = self._draw_look(episode)
+        dynamics, dynamics_facts = self._draw_dynamics(episode) if ranges.enabled else (Dynamics.nominal(1), {})
+        flaws = self.flaws.apply(world, seed, episode.unit_seed, float(look.focal_scale[0]), episode.terms("flaws"))
         self.draws[world] = {
             "episode_seed": seed,
             "split": self.split,
-            "layout": episode.facts,
+            "layout": plan.facts,
             "look": look_facts,
             "dynamics": dynamics_facts,
-            "flaws": self.flaws.apply(world, seed, seed if place is None else place, float(look.focal_scale[0])),
+            "flaws": flaws,
         }
+        if self._has_startup:
+            self.draws[world]["startup_seed"] = startup_seed
         return Draw(layout, look, dynamics)
+
+    def _draw_look(self, episode: _Episode) -> tuple[Look, dict[str, Any]]:
+        look, facts = self._look.sample(episode.rng(LOOK_STREAM), episode.setting, episode.terms("look"))
+        if self.domain.shown_look != "canonical":
+            paint_objects(look, episode.setting.layout, self.task.scene)
+        return look, facts
+
+    def _draw_dynamics(self, episode: _Episode) -> tuple[Dynamics, dict[str, Any]]:
+        return sample_dynamics(episode.rng(DYNAMICS_STREAM), episode.terms("dynamics"))
+
+    def _vary(self, group: str, world: int) -> None:
+        """Draw the interval terms of a group again in a running episode: the others come out as before."""
+        episode, row = self._episodes[world], np.array([world])
+        episode.times[group] = episode.times.get(group, 0) + 1
+        if group == "look":
+            self.renderer.apply(row, episode.setting.layout, self._draw_look(episode)[0])
+        elif group == "dynamics":
+            dynamics, _ = self._draw_dynamics(episode)
+            self.engine.vary(row, dynamics)
+            self._commands.vary(row, dynamics)
+            self._measurement_noise[world] = self.task.noise(dynamics)
+        else:
+            self.flaws.vary(world, episode.seed, episode.unit_seed, episode.terms(group))
+        self._due[group][world] += self._steps_to_next(episode.terms(group))
+
+    def _steps_to_next(self, terms: Drawing) -> int:
+        return max(1, round(terms.next_interval_s() / self.task.control_dt_s))
 
     def _ranges(self, world: int, seed: int) -> RandomizationConfig:
         """What this episode is drawn from: the domain's ranges, or those that the curriculum has come to."""
@@ -147,6 +221,9 @@ class Simulation:
 
     def step(self, action: np.ndarray) -> Outcome:
         """Advance every world by one control step with (n, action_dim) actions in [-1, 1]."""
+        for group, due in self._due.items():
+            for row in np.flatnonzero(self.task.steps >= due).tolist():
+                self._vary(group, row)
         command = self._commands.send(self.task.command(action))
         failed = self.engine.state.failed.copy()
         self.engine.step(self.task.drive(command, self.engine.state))

@@ -79,6 +79,7 @@ class TaskVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]):
         for world, value in enumerate(seed):
             if value is not None and mask[world]:
                 self._generators[world] = seeding.np_random(value)[0]
+                self.simulation.startup_seeds[world] = value
 
     def _start(self, worlds: np.ndarray) -> None:
         seeds = [draw_episode_seed(self._generators[world], self.simulation.split) for world in worlds]

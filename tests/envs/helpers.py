@@ -11,6 +11,7 @@ import numpy as np
 from simgym.envs.config import DOMAINS, DomainConfig
 from simgym.envs.simulation import Simulation
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
+from simgym.envs.terms import terms_of
 
 ALL_SENSORS = ("image", "velocity", "depth", "segmentation")
 SENSORS_OF = {"simgym/ChairNav-v0": ALL_SENSORS, "simgym/Grasp-v0": ("image", "proprio", "depth", "segmentation")}
@@ -37,7 +38,7 @@ def randomized(look: dict[str, Any] | None = None, dynamics: dict[str, Any] | No
 
 def exactly_nominal(ranges: Any) -> dict[str, Any]:
     """Each range of a dataclass shrunk to its middle, so that a draw is always the same."""
-    values = {name: value for name, value in vars(ranges).items() if isinstance(value, tuple)}
+    values = {name: getattr(ranges, name) for name in terms_of(ranges)}
     return {name: (type(low)((low + high) / 2),) * 2 for name, (low, high) in values.items()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -16,12 +16,13 @@ from simgym.deploy.camera import Camera
 from simgym.envs.camera_flaws import DRIFT_S, OF_THE_UNIT, STALL_STEPS, CameraFlaws
 from simgym.envs.config import DOMAINS, FlawRanges
 from simgym.envs.simulation import Simulation
+from simgym.envs.terms import terms_of
 from simgym.errors import UsageError
 from tests.envs.helpers import ALL_SENSORS, chair_nav, record, seeds_of
 
 CAMERA = Camera.from_fov(80, 60, math.radians(69))
 DT_S = 0.2
-NAMES = [item.name for item in fields(FlawRanges)]
+NAMES = list(terms_of(FlawRanges))
 MOVED: dict[str, Any] = {
     "lens_k1": 0.1,
     "lens_blur_px": 0.6,
@@ -273,7 +274,8 @@ STANDIN = DOMAINS["standin"].flaws
 def test_draws_lie_in_their_ranges_and_reach_both_ends():
     stage = CameraFlaws(STANDIN, CAMERA, 1, DT_S)
     drawn = [stage.apply(0, seed, seed) for seed in range(300)]
-    for name, (low, high) in vars(STANDIN).items():
+    for name in NAMES:
+        low, high = getattr(STANDIN, name)
         values = np.array([row[name] for row in drawn])
         assert low <= values.min() <= low + 0.05 * (high - low) and high >= values.max() >= high - 0.05 * (high - low)
         assert isinstance(drawn[0][name], int if name in ("jpeg_loss", "latency_steps") else float)
@@ -295,7 +297,8 @@ def test_the_camera_unit_is_drawn_from_its_own_seed():
 @pytest.mark.parametrize("name", NAMES)
 def test_switching_one_flaw_off_leaves_the_draws_of_the_others_alone(name):
     whole = CameraFlaws(STANDIN, CAMERA, 1, DT_S).apply(0, 5, 5)
-    without = CameraFlaws(replace(STANDIN, **{name: (0, 0)}), CAMERA, 1, DT_S).apply(0, 5, 5)
+    off: dict[str, Any] = {name: (0, 0)}
+    without = CameraFlaws(replace(STANDIN, **off), CAMERA, 1, DT_S).apply(0, 5, 5)
     assert without == whole | {name: 0}
 
 

@@ -28,6 +28,7 @@ from simgym.envs.tasks.chair_nav.layout import (
     chair_models,
 )
 from simgym.envs.tasks.chair_nav.rooms import ROOMS, draw_room
+from simgym.envs.terms import terms_of
 from simgym.errors import UsageError
 from tests.envs.helpers import assert_same, chair_nav, seeds_of
 
@@ -354,12 +355,12 @@ def test_impossible_ranges_are_usage_errors(layout):
 
 
 MOVED: dict[str, Any] = {"room_side_m": (8.0, 9.0), "chairs": (3, 3), "obstacles": (8, 8)}
-MOVED_CLUTTER = {"furniture": (6, 6), "wall_items": (8, 8)} | dict.fromkeys(FITTINGS, (3, 3))
+MOVED_CLUTTER: dict[str, Any] = {"furniture": (6, 6), "wall_items": (8, 8)} | dict.fromkeys(FITTINGS, (3, 3))
 
 
 def test_every_range_is_moved_below():
     assert set(MOVED) == {field.name for field in fields(LayoutConfig)}
-    assert set(MOVED_CLUTTER) == {field.name for field in fields(ClutterRanges)}
+    assert set(MOVED_CLUTTER) == set(terms_of(ClutterRanges))
 
 
 @pytest.mark.parametrize("name", MOVED)

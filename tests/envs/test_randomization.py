@@ -1,6 +1,6 @@
 """Looks and dynamics: degenerate ranges are exact, every range does something, every draw is the seed's alone."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from simgym.envs.looks.canonical import COLORS
 from simgym.envs.looks.textures import PATTERNS, SIDE_PX, texture_bank
 from simgym.envs.scene import Semantic
 from simgym.envs.simulation import Simulation
+from simgym.envs.terms import Drawing, terms_of
 from simgym.errors import UsageError
 from tests.envs.helpers import assert_same, chair_nav, differs, exactly_nominal, randomized, record, seeds_of
 
@@ -83,8 +84,8 @@ def nominal_life() -> dict[str, np.ndarray]:
 
 
 def test_every_range_is_moved_below():
-    assert set(MOVED_LOOK) == {field.name for field in fields(LookRanges)}
-    assert set(MOVED_DYNAMICS) == set(FIXED_DYNAMICS) == {field.name for field in fields(DynamicsRanges)}
+    assert set(MOVED_LOOK) == set(terms_of(LookRanges)) | {"texture_probability", "textures"}
+    assert set(MOVED_DYNAMICS) == set(FIXED_DYNAMICS) == set(terms_of(DynamicsRanges))
 
 
 @pytest.mark.parametrize("name", MOVED_LOOK)
@@ -117,7 +118,7 @@ def test_noise_of_one_velocity_leaves_the_other_alone(nominal_life):
 def test_degenerate_dynamics_are_exact(name):
     ranges = DynamicsRanges(**FIXED_DYNAMICS | {name: MOVED_DYNAMICS[name]})
     for seed in range(5):
-        drawn, facts = sample_dynamics(np.random.default_rng(seed), ranges)
+        drawn, facts = sample_dynamics(np.random.default_rng(seed), Drawing(ranges))
         expected: dict[str, Any] = dict(vars(Dynamics.nominal(1)))
         if name.startswith("velocity_noise"):
             noise = np.array([[0.1, 0.0]]) if name.endswith("m_s") else np.array([[0.0, 0.1]])
@@ -130,8 +131,9 @@ def test_degenerate_dynamics_are_exact(name):
 
 def test_draws_of_dynamics_lie_in_their_ranges_and_reach_both_ends():
     ranges = DynamicsRanges()
-    facts = [sample_dynamics(np.random.default_rng(seed), ranges)[1] for seed in range(300)]
-    for name, (low, high) in vars(ranges).items():
+    facts = [sample_dynamics(np.random.default_rng(seed), Drawing(ranges))[1] for seed in range(300)]
+    for name in terms_of(ranges):
+        low, high = getattr(ranges, name)
         values = np.array([row[name] for row in facts])
         assert low <= values.min() <= low + 0.05 * (high - low)
         assert high >= values.max() >= high - 0.05 * (high - low)
@@ -257,7 +259,7 @@ def test_draws_tell_every_dynamics_range():
     simulation = Simulation(CONFIG, DOMAINS["randomized"])
     simulation.reset(np.array([0]), np.array([6]))
     drawn = simulation.draws[0]
-    assert set(drawn["dynamics"]) == {field.name for field in fields(DynamicsRanges)}
+    assert set(drawn["dynamics"]) == set(terms_of(DynamicsRanges))
     assert set(drawn["look"]) >= CAMERA | {"light", "ambient", "light_elevation_deg"}
     assert (drawn["episode_seed"], drawn["split"]) == (6, "train")
 

@@ -55,7 +55,7 @@ class RobotState:
 
 
 class Engine(Protocol):
-    """What every engine offers. ``load`` once, ``apply`` at resets, ``step`` at steps."""
+    """What every engine offers. ``load`` once, ``apply`` at resets, ``vary`` between steps, ``step`` at steps."""
 
     state: RobotState
 
@@ -66,6 +66,12 @@ class Engine(Protocol):
         """Take row ``i`` of a draw as the new variation of ``worlds[i]``; robot and objects are at rest at their start.
 
         ``worlds`` ascend.
+        """
+
+    def vary(self, worlds: np.ndarray, dynamics: Dynamics) -> None:
+        """Take the friction and motor gains of row ``i`` of a draw in the running episode of ``worlds[i]``.
+
+        Masses stay: of those MuJoCo derives much more.
         """
 
     def step(self, target: np.ndarray) -> None:

@@ -184,8 +184,7 @@ class BulletEngine:
             self._floors[world] = self._build_room(client, unseen, layout, row)
             self._robots[world] = self._build_robot(client, unseen, layout.robot_pose[row])
             self._write_dynamics(client, self._robots[world], dynamics, row)
-            motors = self._motors(float(dynamics.actuator_gain_scale[row]), float(dynamics.mass_scale[row]))
-            self._motor_gain[world], self._motor_share[world] = np.transpose(motors)
+        self.vary(worlds, dynamics)
         self.state.collision[worlds] = False
         self.state.failed[worlds] = False
         self._read_state(worlds)
@@ -262,8 +261,8 @@ class BulletEngine:
         )
 
     def _write_dynamics(self, client: int, robot: int, dynamics: Dynamics, row: int) -> None:
-        """Masses, inertias, friction and damping, always from the nominal."""
-        mass_scale, friction_scale = float(dynamics.mass_scale[row]), float(dynamics.wheel_friction_scale[row])
+        """Masses, inertias and damping, always from the nominal; only the wheels have friction, see `vary`."""
+        mass_scale = float(dynamics.mass_scale[row])
         for link, body in enumerate(self._rigid, start=-1):
             is_wheel, (moments, rotor) = link in self._wheels, self._moments[link + 1]
             self._bullet.changeDynamics(
@@ -271,7 +270,7 @@ class BulletEngine:
                 link,
                 mass=body.inertia.mass * mass_scale,
                 localInertiaDiagonal=(moments * mass_scale + rotor).tolist(),
-                lateralFriction=WHEEL_FRICTION * friction_scale if is_wheel else 0.0,
+                lateralFriction=0.0,
                 linearDamping=0.0,
                 angularDamping=0.0,
                 jointDamping=0.0 if is_wheel else body.damping_nm_s,  # see `_motors`
@@ -283,6 +282,19 @@ class BulletEngine:
                 self._bullet.setJointMotorControl2(
                     robot, link, self._bullet.VELOCITY_CONTROL, force=0, physicsClientId=client
                 )
+
+    def vary(self, worlds: np.ndarray, dynamics: Dynamics) -> None:
+        """See `Engine.vary`."""
+        for row, world in enumerate(worlds):
+            for link in self._wheels:
+                self._bullet.changeDynamics(
+                    self._robots[world],
+                    link,
+                    lateralFriction=WHEEL_FRICTION * float(dynamics.wheel_friction_scale[row]),
+                    physicsClientId=self._clients[world],
+                )
+            motors = self._motors(float(dynamics.actuator_gain_scale[row]), float(dynamics.mass_scale[row]))
+            self._motor_gain[world], self._motor_share[world] = np.transpose(motors)
 
     def _motors(self, gain_scale: float, mass_scale: float) -> list[tuple[float, float]]:
         """Velocity gain of each wheel's motor, and the share of the command it settles at (gain against damping).

@@ -72,7 +72,7 @@ class BulletArmEngine(BulletEngine):
             self._build_objects(int(world), unseen, layout, row)
             self._filter(client, self._robots[world])
             self._write_arm(client, self._robots[world], dynamics, row)
-            self._arm_gain[world] = ARM_GAIN * float(dynamics.actuator_gain_scale[row])
+        self.vary(worlds, dynamics)
         self.state.contact_n[worlds] = 0
         self.state.failed[worlds] = False
         self._read_state(worlds)
@@ -152,21 +152,33 @@ class BulletArmEngine(BulletEngine):
         return self._bullet.getNumBodies(physicsClientId=client)
 
     def _write_arm(self, client: int, robot: int, dynamics: Dynamics, row: int) -> None:
-        """Masses, inertias, friction and damping, always from the nominal."""
-        mass_scale, friction_scale = float(dynamics.mass_scale[row]), float(dynamics.wheel_friction_scale[row])
+        """Masses, inertias and damping, always from the nominal."""
+        mass_scale = float(dynamics.mass_scale[row])
         for link, body in enumerate(self._rigid[1:]):
             self._bullet.changeDynamics(
                 robot,
                 link,
                 mass=body.inertia.mass * mass_scale,
                 localInertiaDiagonal=(self._moments[link + 1][0] * mass_scale).tolist(),
-                lateralFriction=friction_scale,  # Bullet multiplies the frictions of what touches
                 spinningFriction=SPIN_FRICTION,
                 linearDamping=0.0,
                 angularDamping=0.0,
                 jointDamping=0.0,
                 physicsClientId=client,
             )
+
+    def vary(self, worlds: np.ndarray, dynamics: Dynamics) -> None:
+        """See `Engine.vary`."""
+        for row, world in enumerate(worlds):
+            for link in range(len(self._rigid) - 1):
+                self._bullet.changeDynamics(
+                    self._robots[world],
+                    link,
+                    # Bullet multiplies the frictions of what touches.
+                    lateralFriction=float(dynamics.wheel_friction_scale[row]),
+                    physicsClientId=self._clients[world],
+                )
+            self._arm_gain[world] = ARM_GAIN * float(dynamics.actuator_gain_scale[row])
 
     def step(self, target: np.ndarray) -> None:
         """See `Engine.step`."""

@@ -90,7 +90,9 @@ class MujocoEngine:
     def apply(self, worlds: np.ndarray, layout: Layout, dynamics: Dynamics) -> None:
         """See `Engine.apply`."""
         self._write_layout(worlds, layout)
-        self._write_dynamics(worlds, dynamics)
+        self._scale("body_mass", worlds, self._links, dynamics.mass_scale)
+        self._scale("body_inertia", worlds, self._links, dynamics.mass_scale)
+        self.vary(worlds, dynamics)
         self._batch.set_const(worlds)
         self._batch.reset(worlds, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
         self._start(worlds, layout)
@@ -116,9 +118,8 @@ class MujocoEngine:
         self._fields["geom_quat"][rows] = layout.part_quat[:, self._parts]
         self._fields["geom_size"][rows] = layout.part_size[:, self._parts]
 
-    def _write_dynamics(self, worlds: np.ndarray, dynamics: Dynamics) -> None:
-        self._scale("body_mass", worlds, self._links, dynamics.mass_scale)
-        self._scale("body_inertia", worlds, self._links, dynamics.mass_scale)
+    def vary(self, worlds: np.ndarray, dynamics: Dynamics) -> None:
+        """See `Engine.vary`."""
         self._scale("geom_friction", worlds, self._wheel_geoms, dynamics.wheel_friction_scale)
         motors = np.arange(len(self._nominal["actuator_gainprm"]))
         self._scale("actuator_gainprm", worlds, motors, dynamics.actuator_gain_scale)

@@ -52,6 +52,7 @@ class MujocoArmEngine(MujocoEngine):
         self._expand(model, names)
         self.state = RobotState.zeros(num_worlds, scene, len(robot.joints))
         self._all = np.arange(num_worlds)
+        self._object_friction = np.ones((num_worlds, len(scene.objects)))
         self._forces = self._batch.bind("sensordata")  # (n, 3 K)
         self._bind()
 
@@ -72,6 +73,7 @@ class MujocoArmEngine(MujocoEngine):
 
     def _write_layout(self, worlds: np.ndarray, layout: Layout) -> None:
         super()._write_layout(worlds, layout)
+        self._object_friction[worlds] = layout.object_friction
         for row, world in enumerate(worlds):
             for k, geoms in enumerate(self._object_geoms):
                 self._write_object(int(world), k, geoms, layout, row)
@@ -85,7 +87,6 @@ class MujocoArmEngine(MujocoEngine):
         for name in ("geom_contype", "geom_conaffinity"):
             fields[name][world, geoms] = np.where(used, self._nominal[name][geoms], 0)
         fields["body_gravcomp"][world, body] = 0.0 if used.any() else 1.0
-        fields["geom_friction"][world, geoms, 0] = layout.object_friction[row, k]
         # Unused shapes count for the body's bounds: they lie within it.
         fields["geom_pos"][world, geoms] = np.where(used[:, None], pos, pos[used][0] if used.any() else 0.0)
         fields["geom_size"][world, geoms[~used]] = TINY_M
@@ -97,13 +98,11 @@ class MujocoArmEngine(MujocoEngine):
         fields["body_mass"][world, body], fields["body_inertia"][world, body] = inertia.mass, moments
         fields["body_ipos"][world, body], fields["body_iquat"][world, body] = inertia.com, axes
 
-    def _write_dynamics(self, worlds: np.ndarray, dynamics: Dynamics) -> None:
-        self._scale("body_mass", worlds, self._links, dynamics.mass_scale)
-        self._scale("body_inertia", worlds, self._links, dynamics.mass_scale)
-        geoms = np.concatenate(self._object_geoms)  # whose friction the layout has just written
-        self._fields["geom_friction"][np.ix_(worlds, geoms, np.array([0]))] *= dynamics.wheel_friction_scale[
-            :, None, None
-        ]
+    def vary(self, worlds: np.ndarray, dynamics: Dynamics) -> None:
+        """See `Engine.vary`."""
+        friction = self._object_friction[worlds] * dynamics.wheel_friction_scale[:, None]  # (n, M)
+        for k, geoms in enumerate(self._object_geoms):
+            self._fields["geom_friction"][np.ix_(worlds, geoms, np.array([0]))] = friction[:, k, None, None]
         motors = np.arange(len(ARM_JOINTS))  # a weak arm lags, and the gripper's force is limited anyway
         self._scale("actuator_gainprm", worlds, motors, dynamics.actuator_gain_scale)
         self._scale("actuator_biasprm", worlds, motors, dynamics.actuator_gain_scale)

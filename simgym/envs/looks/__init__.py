@@ -8,9 +8,10 @@ import numpy as np
 
 from simgym.errors import UsageError
 
-from ..config import DomainConfig, LookRanges
+from ..config import DomainConfig
 from ..draw import Layout, Look, Setting
 from ..scene import Scene
+from ..terms import Drawing
 
 
 class LookSampler(Protocol):
@@ -21,14 +22,14 @@ class LookSampler(Protocol):
         """(T, S, S, 3) uint8: the bank that `Look.part_texture` indexes."""
 
     def sample(
-        self, rng: np.random.Generator, setting: Setting | None = None, ranges: LookRanges | None = None
+        self, rng: np.random.Generator, setting: Setting | None = None, terms: Drawing | None = None
     ) -> tuple[Look, dict[str, Any]]:
         """Draw one row, and the drawn values by name for ``info["draw"]``.
 
         Args:
             rng: the episode's stream of looks.
             setting: the room to paint; looks that paint all rooms alike need none.
-            ranges: of this episode, in place of the domain's, for the look that draws from ranges.
+            terms: of this episode, in place of the domain's, for the look that has some.
         """
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..config import LookRanges
 from ..draw import Look, Setting
 from ..scene import Scene, Semantic
+from ..terms import Drawing
 
 COLORS = {
     Semantic.VOID: (0.0, 0.0, 0.0),
@@ -56,7 +56,7 @@ class CanonicalLook:
         self._look = canonical_look(scene)
 
     def sample(
-        self, rng: np.random.Generator, setting: Setting | None = None, ranges: LookRanges | None = None
+        self, rng: np.random.Generator, setting: Setting | None = None, terms: Drawing | None = None
     ) -> tuple[Look, dict[str, Any]]:
         """See `LookSampler.sample`; draws nothing."""
         return self._look, {}

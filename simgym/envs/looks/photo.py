@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..config import LookRanges, PhotoRanges
+from ..config import PhotoRanges
 from ..draw import Look, Setting
 from ..scene import Scene, Semantic, Shape
+from ..terms import Drawing
 from .canonical import canonical_look
 from .folder import folder_bank
 from .materials import SHOWN_WHOLE, texture_bank
@@ -98,7 +99,7 @@ class PhotoLook:
         self.place = functools.lru_cache(maxsize=64)(self._draw_place)
 
     def sample(
-        self, rng: np.random.Generator, setting: Setting | None = None, ranges: LookRanges | None = None
+        self, rng: np.random.Generator, setting: Setting | None = None, terms: Drawing | None = None
     ) -> tuple[Look, dict[str, Any]]:
         """See `LookSampler.sample`; a room to paint is needed here."""
         if setting is None or setting.place is None:

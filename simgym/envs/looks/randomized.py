@@ -9,6 +9,7 @@ import numpy as np
 from ..config import LookRanges
 from ..draw import Look, Setting
 from ..scene import Scene
+from ..terms import Drawing
 from .canonical import canonical_look
 from .textures import texture_bank
 
@@ -17,45 +18,45 @@ class RandomizedLook:
     """Draws a look. Parts of one body share a colour four times out of five, as furniture does."""
 
     def __init__(self, scene: Scene, ranges: LookRanges) -> None:
-        self._ranges, self._nominal = ranges, canonical_look(scene)
+        self._terms, self._nominal = Drawing(ranges), canonical_look(scene)
         self._part_body = scene.part_body
         self.textures = texture_bank(ranges.textures)
 
     def sample(
-        self, rng: np.random.Generator, setting: Setting | None = None, ranges: LookRanges | None = None
+        self, rng: np.random.Generator, setting: Setting | None = None, terms: Drawing | None = None
     ) -> tuple[Look, dict[str, Any]]:
         """See `LookSampler.sample`."""
         look = Look(**{name: value.copy() for name, value in vars(self._nominal).items()})
-        ranges = ranges or self._ranges
-        self._paint(rng, look, ranges)
-        drawn = self._light(rng, look, ranges) | self._aim(rng, look, ranges)
+        terms = terms or self._terms
+        self._paint(rng, look, terms)
+        drawn = self._light(rng, look, terms) | self._aim(rng, look, terms)
         return look, drawn
 
-    def _paint(self, rng: np.random.Generator, look: Look, ranges: LookRanges) -> None:
+    def _paint(self, rng: np.random.Generator, look: Look, terms: Drawing) -> None:
         parts = len(self._part_body)
         own = rng.random(parts) < 0.2
         source = np.where(own, np.arange(parts), np.searchsorted(self._part_body, self._part_body))
-        hue, saturation, value = rng.random(parts), rng.uniform(*ranges.saturation, parts), rng.random(parts)
-        value = ranges.brightness[0] + value * (ranges.brightness[1] - ranges.brightness[0])
+        hue, saturation = rng.random(parts), terms.draw(rng, "saturation", parts)
+        value = terms.draw(rng, "brightness", parts)
         look.part_rgb[0] = _hsv_to_rgb(hue, saturation, value)[source]
-        textured = rng.random(parts) < ranges.texture_probability
+        textured = rng.random(parts) < terms.group.texture_probability
         texture = np.where(textured, rng.integers(len(self.textures), size=parts), -1)
         look.part_texture[0] = texture[source]
-        look.texture_size_m[0] = rng.uniform(*ranges.texture_size_m, parts)[source]
+        look.texture_size_m[0] = terms.draw(rng, "texture_size_m", parts)[source]
 
-    def _light(self, rng: np.random.Generator, look: Look, ranges: LookRanges) -> dict[str, Any]:
-        elevation, azimuth = np.radians(rng.uniform(*ranges.light_elevation_deg)), rng.uniform(0, 2 * np.pi)
+    def _light(self, rng: np.random.Generator, look: Look, terms: Drawing) -> dict[str, Any]:
+        elevation, azimuth = np.radians(terms.draw(rng, "light_elevation_deg")), rng.uniform(0, 2 * np.pi)
         flat = np.cos(elevation)
         look.light_dir[0] = (flat * np.cos(azimuth), flat * np.sin(azimuth), -np.sin(elevation))
-        light, ambient = rng.uniform(*ranges.light), rng.uniform(*ranges.ambient)
-        look.light_rgb[0] = light * rng.uniform(*ranges.light_tint, 3)
-        look.ambient_rgb[0] = ambient * rng.uniform(*ranges.light_tint, 3)
+        light, ambient = terms.draw(rng, "light"), terms.draw(rng, "ambient")
+        tint = terms.draw(rng, "light_tint", 6)
+        look.light_rgb[0] = light * tint[:3]
+        look.ambient_rgb[0] = ambient * tint[3:]
         return {"light": light, "ambient": ambient, "light_elevation_deg": float(np.degrees(elevation))}
 
-    def _aim(self, rng: np.random.Generator, look: Look, ranges: LookRanges) -> dict[str, Any]:
-        height, scale = rng.uniform(*ranges.camera_height_m), rng.uniform(*ranges.focal_scale)
-        angles = (ranges.camera_roll_deg, ranges.camera_pitch_deg, ranges.camera_yaw_deg)
-        roll, pitch, turn = (rng.uniform(*angle) for angle in angles)
+    def _aim(self, rng: np.random.Generator, look: Look, terms: Drawing) -> dict[str, Any]:
+        height, scale = terms.draw(rng, "camera_height_m"), terms.draw(rng, "focal_scale")
+        roll, pitch, turn = (terms.draw(rng, f"camera_{angle}_deg") for angle in ("roll", "pitch", "yaw"))
         look.camera_offset[0, 2], look.focal_scale[0] = height, scale
         look.camera_rpy_rad[0] = np.radians((roll, pitch, turn))
         return {

@@ -26,7 +26,7 @@ class Frames:
 
 
 class Renderer(Protocol):
-    """What every renderer offers. ``load`` once, ``apply`` at resets, ``render`` at steps."""
+    """What every renderer offers. ``load`` once, ``apply`` at resets and where a look changes, ``render`` at steps."""
 
     def load(self, scene: Scene, camera: Camera, num_worlds: int) -> None:
         """Compile the scene for ``num_worlds`` worlds seen by ``camera``."""

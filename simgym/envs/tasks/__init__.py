@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..engines import RobotState
     from ..robot import Robot
     from ..scene import Scene
-    from .chair_nav.config import ClutterRanges
+    from ..terms import Drawing
 
 
 @dataclass
@@ -57,6 +57,7 @@ class Task(Protocol):
     track_radius_m: float  # of what `track` tells of, as a disc
     overview_m: float  # edge of the square of floor, centred on the origin, that shows an episode from above
     onlooker: Onlooker
+    ignored: tuple[tuple[str, str], ...]  # how keys of a domain begin that do nothing here, and why
     rest: np.ndarray  # (C,) the command before the first action
     steps: np.ndarray  # (n,) control steps of each episode
     success: np.ndarray  # (n,) bool
@@ -93,7 +94,7 @@ class Task(Protocol):
         """Make room for ``n`` worlds."""
 
     def sample(
-        self, rng: np.random.Generator, split: str, seed: int, place: int | None, clutter: ClutterRanges | None
+        self, rng: np.random.Generator, split: str, seed: int, place: int | None, clutter: Drawing | None
     ) -> tuple[Layout, Any]:
         """Draw one layout, in a place and with an episode's own clutter if given, and what the task must know of it.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from simgym.config.option import option, span
 
+from ...terms import Terms
 from ..config import TaskConfig
 
 
@@ -19,18 +20,22 @@ class LayoutConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClutterRanges:
-    """What else may stand and hang in a drawn room, each (lowest, highest), both included."""
+class ClutterRanges(Terms):
+    """Terms of what else stands and hangs in a room, each a range (lowest, highest), both included."""
 
     furniture: tuple[int, int] = span(
-        (0, 0), "shelves, sofas, lamps, small things on the floor", low=0, high=12, nominal=0
+        (0, 0), "shelves, sofas, lamps, small things on the floor", operation="set", low=0, high=12, nominal=0
     )
-    wall_items: tuple[int, int] = span((0, 0), "flat boxes for doors, windows, posters", low=0, high=12, nominal=0)
-    doors: tuple[int, int] = span((0, 0), "doors with frame and handle", low=0, high=4, nominal=0)
-    windows: tuple[int, int] = span((0, 0), "windows with frame and sill", low=0, high=4, nominal=0)
-    pictures: tuple[int, int] = span((0, 0), "framed pictures and posters", low=0, high=8, nominal=0)
-    rugs: tuple[int, int] = span((0, 0), "rugs, which robots drive over", low=0, high=4, nominal=0)
-    cables: tuple[int, int] = span((0, 0), "cables on the floor, which robots drive over", low=0, high=4, nominal=0)
+    wall_items: tuple[int, int] = span(
+        (0, 0), "flat boxes for doors, windows, posters", operation="set", low=0, high=12, nominal=0
+    )
+    doors: tuple[int, int] = span((0, 0), "doors with frame and handle", operation="set", low=0, high=4, nominal=0)
+    windows: tuple[int, int] = span((0, 0), "windows with frame and sill", operation="set", low=0, high=4, nominal=0)
+    pictures: tuple[int, int] = span((0, 0), "framed pictures and posters", operation="set", low=0, high=8, nominal=0)
+    rugs: tuple[int, int] = span((0, 0), "rugs, which robots drive over", operation="set", low=0, high=4, nominal=0)
+    cables: tuple[int, int] = span(
+        (0, 0), "cables on the floor, which robots drive over", operation="set", low=0, high=4, nominal=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from ...places import split_of
 from ...quaternion import from_yaw, yaw
 from ...robot import Robot
 from ...scene import Body, Part, Scene, Semantic, Shape
+from ...terms import Drawing
 from ..slots import Slot, slot_body
 from .config import ClutterRanges, LayoutConfig
 from .fittings import FITTINGS, HALF_DEPTH_M
@@ -115,7 +116,7 @@ class LayoutSampler:
     def __init__(
         self, scene: Scene, robot: Robot, config: LayoutConfig, clutter: ClutterRanges, success_distance_m: float
     ) -> None:
-        self._scene, self._config, self._clutter = scene, config, clutter
+        self._scene, self._config, self._clutter = scene, config, Drawing(clutter)
         self._nominal = Layout.nominal(scene, 1)
         self._nominal.part_visible[:] = False
         self._nominal.body_pos[..., 2] = PARKED_Z_M
@@ -138,11 +139,11 @@ class LayoutSampler:
         split: str,
         seed: int,
         place: int | None = None,
-        clutter: ClutterRanges | None = None,
+        clutter: Drawing | None = None,
     ) -> tuple[Layout, Episode]:
         """Draw a solvable layout (one row), with the chair models of ``place`` if there is one.
 
-        ``clutter`` is that of this episode, within the ranges that the scene was built for, in place of these.
+        ``clutter`` has the terms of this episode, within the ranges that the scene was built for, in place of these.
 
         Raises:
             LayoutError: with the seed, where ``MAX_ATTEMPTS`` drew none.
@@ -162,7 +163,7 @@ class LayoutSampler:
         )
 
     def _draw_once(
-        self, rng: np.random.Generator, split: str, models: tuple[Kind, ...] | None, clutter: ClutterRanges
+        self, rng: np.random.Generator, split: str, models: tuple[Kind, ...] | None, clutter: Drawing
     ) -> tuple[Layout, dict[str, Any] | None, np.ndarray, dict[str, str]]:
         """The layout, its facts (None: not all found a place), the chairs' centres, and the kind of each piece."""
         nominal = self._nominal
@@ -205,12 +206,12 @@ class LayoutSampler:
         layout.part_size[0, rows, 2] = room.height / 2
         layout.part_visible[0, rows] = True
 
-    def _obstacle_choices(self, rng: np.random.Generator, clutter: ClutterRanges) -> list[tuple[str, Kind]]:
+    def _obstacle_choices(self, rng: np.random.Generator, clutter: Drawing) -> list[tuple[str, Kind]]:
         """Slots and kinds of this episode's obstacles and clutter, never more of a kind than it has slots."""
         slots = [(f"{kind.name}{i}", kind) for kind, _, count in OBSTACLES.values() for i in range(count)]
         picked = rng.permutation(len(slots))[: _count(rng, self._config.obstacles)]
         chosen = [slots[i] for i in sorted(picked)]
-        for i in range(_count(rng, clutter.furniture)):
+        for i in range(int(clutter.draw(rng, "furniture"))):
             chosen.append((f"clutter{i}", CLUTTER[rng.integers(len(CLUTTER))]))
         return chosen
 
@@ -258,9 +259,9 @@ class LayoutSampler:
         layout.body_quat[0, body] = from_yaw(yaws[i])
         return np.array([*candidates[i], radius])
 
-    def _write_wall_items(self, rng: np.random.Generator, layout: Layout, room: Room, clutter: ClutterRanges) -> None:
+    def _write_wall_items(self, rng: np.random.Generator, layout: Layout, room: Room, clutter: Drawing) -> None:
         """Doors, windows and posters: thin boxes on the outer walls, clear of inner ones."""
-        for i in range(_count(rng, clutter.wall_items)):
+        for i in range(int(clutter.draw(rng, "wall_items"))):
             body, parts = self._index[f"wall_item{i}"], self._parts[f"wall_item{i}"]
             is_door, half_width, low, height = rng.uniform((0, 0.2, 0.7, 0.4), (1, 0.7, 1.3, 1.0))
             if is_door < 0.3:
@@ -275,11 +276,11 @@ class LayoutSampler:
             layout.part_size[0, parts] = (half_width, 0.012, height / 2)
             layout.part_visible[0, parts] = True
 
-    def _write_fittings(self, rng: np.random.Generator, layout: Layout, room: Room, clutter: ClutterRanges) -> None:
+    def _write_fittings(self, rng: np.random.Generator, layout: Layout, room: Room, clutter: Drawing) -> None:
         """What hangs on outer walls, side by side, and what lies on the floor, clear of walls."""
         hung = np.zeros((0, 3))
         for name, fitting in FITTINGS.items():
-            for i in range(_count(rng, getattr(clutter, name))):
+            for i in range(int(clutter.draw(rng, name))):
                 body, parts = self._index[f"{name}{i}"], self._parts[f"{name}{i}"]
                 radius = _build(fitting.build, rng, layout, parts, (Shape.BOX,) * fitting.boxes)
                 if fitting.on_wall:

@@ -17,6 +17,7 @@ from ...engines import RobotState
 from ...quaternion import wrap_angle, yaw
 from ...robot import load_robot
 from ...scene import Scene
+from ...terms import Drawing
 from .. import Onlooker, Outcome
 from ..measures import soft_spl, spl
 from .config import ChairNavConfig, ClutterRanges, RewardConfig
@@ -49,6 +50,7 @@ class ChairNav:
     command_unit = "m/s, rad/s"
     measured_range = np.full(2, -MAX_VELOCITY, np.float32), np.full(2, MAX_VELOCITY, np.float32)
     action_dim = 2
+    ignored: tuple[tuple[str, str], ...] = ()
     rest = np.zeros(2)
     reported = ("room", "chairs")
     privileged_dim = PRIVILEGED_DIM
@@ -109,7 +111,7 @@ class ChairNav:
         split: str,
         seed: int,
         place: int | None = None,
-        clutter: ClutterRanges | None = None,
+        clutter: Drawing | None = None,
     ) -> tuple[Layout, Episode]:
         """Draw one layout; see `LayoutSampler.sample`."""
         return self._sampler.sample(rng, split, seed, place, clutter)

@@ -45,6 +45,12 @@ class Grasp:
     measured, measured_unit = "proprio", "m, m, m, rad, m"
     command_unit = "m/s, m/s, m/s, rad/s, m"
     action_dim = 5
+    ignored: tuple[tuple[str, str], ...] = (
+        ("domain.randomization.clutter.", "nothing stands but objects on a table"),
+        ("domain.randomization.dynamics.velocity_noise", "an arm measures its joints exactly"),
+        ("domain.flaws.exposure_time_s", "no robot turns on the spot and blurs its picture"),
+        ("domain.flaws.readout_s", "no robot turns on the spot and bends its picture"),
+    )
     reported = ("objects",)
     track_radius_m = 0.02
     overview_m = 2.0
