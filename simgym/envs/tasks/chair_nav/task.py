@@ -17,7 +17,7 @@ from ...engines import RobotState
 from ...quaternion import wrap_angle, yaw
 from ...robot import load_robot
 from ...scene import Scene
-from .. import Onlooker, Outcome
+from .. import Onlooker, Outcome, Paced
 from ..measures import soft_spl, spl
 from .config import ChairNavConfig, ClutterRanges, RewardConfig
 from .expert import expert_command
@@ -40,7 +40,7 @@ def count_pixels(segmentation: np.ndarray, first_body: int, counts: np.ndarray) 
                     counts[w, body - first_body] += 1
 
 
-class ChairNav:
+class ChairNav(Paced):
     """State and arithmetic of ``n`` episodes of ChairNav."""
 
     name = "ChairNav"
@@ -72,16 +72,6 @@ class ChairNav:
         """Lowest and highest forward speed and yaw rate, each (2,)."""
         speed, turn = self.config.max_speed_m_s, self.config.max_yaw_rate_rad_s
         return np.array([0.0, -turn]), np.array([speed, turn])
-
-    @property
-    def control_dt_s(self) -> float:
-        """Seconds of one control step."""
-        return 1.0 / self.config.control_rate_hz
-
-    @property
-    def max_steps(self) -> int:
-        """Control steps until truncation."""
-        return round(self.config.time_limit_s * self.config.control_rate_hz)
 
     def allocate(self, n: int) -> None:
         """Make room for ``n`` worlds."""

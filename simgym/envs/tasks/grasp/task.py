@@ -17,7 +17,7 @@ from ...engines import RobotState
 from ...kinematics import Chain
 from ...quaternion import conjugate, rotate, yaw
 from ...scene import Contact, Scene
-from .. import Onlooker, Outcome
+from .. import Onlooker, Outcome, Paced
 from .config import GraspConfig, GraspRewardConfig
 from .expert import Seen, expert_command
 from .layout import Episode, LayoutSampler, fixed_bodies, objects
@@ -38,7 +38,7 @@ CAMERAS = {
 }
 
 
-class Grasp:
+class Grasp(Paced):
     """State and arithmetic of ``n`` episodes of Grasp."""
 
     name = "Grasp"
@@ -65,16 +65,6 @@ class Grasp:
         speed, turn = config.max_speed_m_s, config.max_yaw_rate_rad_s
         self.command_range = np.array([-speed] * 3 + [-turn, 0.0]), np.array([speed] * 3 + [turn, OPEN_M])
         self.rest = np.array([0.0, 0.0, 0.0, 0.0, OPEN_M])
-
-    @property
-    def control_dt_s(self) -> float:
-        """Seconds of one control step."""
-        return 1.0 / self.config.control_rate_hz
-
-    @property
-    def max_steps(self) -> int:
-        """Control steps until truncation."""
-        return round(self.config.time_limit_s * self.config.control_rate_hz)
 
     def allocate(self, n: int) -> None:
         """Make room for ``n`` worlds."""
