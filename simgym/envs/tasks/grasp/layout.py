@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ...quaternion import from_yaw
 from ...scene import Body, Part, Scene, Semantic, Shape
 from ..slots import Slot, slot_body
 from .config import GraspLayoutConfig
+from .meshes import MeshThing
 from .objects import HELD_OUT, KNOWN, MAX_GRASPS, SLOT, THINGS, Sizes, Thing
 
 TABLE_TOP_M = (-0.25, 0.9, -0.55, 0.55)  # x from, to, y from, to; z = 0, where the arm stands as well
@@ -57,16 +58,18 @@ def fixed_bodies() -> tuple[Body, ...]:
     return Body("floor", (floor,)), Body("ceiling", (ceiling,)), Body("walls", walls), Body("table", (top,))
 
 
-def objects(config: GraspLayoutConfig) -> tuple[Body, ...]:
-    """The slots for things."""
-    return tuple(slot_body(f"object{i}", Semantic.OBJECT, *SLOT) for i in range(config.objects[1]))
+def objects(config: GraspLayoutConfig, meshes: tuple[MeshThing, ...] = ()) -> tuple[Body, ...]:
+    """The slots for things: of shapes, or any one of the meshes."""
+    slots = [slot_body(f"object{i}", Semantic.OBJECT, *SLOT) for i in range(config.objects[1])]
+    parts = tuple(mesh.part for mesh in meshes)
+    return tuple(replace(slot, parts=slot.parts + parts) for slot in slots)
 
 
 class LayoutSampler:
     """Draws layouts into a row of the scene's slots."""
 
-    def __init__(self, scene: Scene, config: GraspLayoutConfig) -> None:
-        self._scene, self._config = scene, config
+    def __init__(self, scene: Scene, config: GraspLayoutConfig, meshes: tuple[MeshThing, ...] = ()) -> None:
+        self._scene, self._config, self._meshes = scene, config, meshes
         self._nominal = Layout.nominal(scene, 1)
         self._slots = [scene.part_range(scene.num_fixed + k) for k in range(len(scene.objects))]
         for parts in self._slots:
@@ -108,13 +111,20 @@ class LayoutSampler:
         kinds = THINGS["test" if held_out else "train"]
         share = HELD_OUT if split == "test" and rng.random() < 0.5 else KNOWN
         hues = HUES["held out" if split == "test" and rng.random() < 0.5 else "known"]
-        shapes = tuple(part.shape for part in self._scene.objects[slot].parts)
-        builder = kinds[list(kinds)[rng.integers(len(kinds))]]
-        thing = builder(Slot(layout, self._slots[slot], shapes), Sizes(rng, share))
+        if self._meshes and rng.random() < self._config.mesh_share:
+            thing = self._show_mesh(layout, slot, int(rng.integers(len(self._meshes))))
+        else:
+            shapes = tuple(part.shape for part in self._scene.objects[slot].parts)
+            builder = kinds[list(kinds)[rng.integers(len(kinds))]]
+            thing = builder(Slot(layout, self._slots[slot], shapes), Sizes(rng, share))
         layout.object_mass_kg[0, slot] = rng.uniform(*self._config.mass_kg)
         layout.object_friction[0, slot] = rng.uniform(*self._config.friction)
         layout.object_rgb[0, slot] = _colour(rng.uniform(*hues), *rng.uniform((0.5, 0.5), (0.95, 1.0)))
         return thing
+
+    def _show_mesh(self, layout: Layout, slot: int, mesh: int) -> Thing:
+        layout.part_visible[0, self._slots[slot].stop - len(self._meshes) + mesh] = True
+        return self._meshes[mesh].thing
 
     def _episode(self, rng: np.random.Generator, things: list[Thing]) -> Episode:
         count = len(self._slots)

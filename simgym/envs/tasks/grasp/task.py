@@ -21,6 +21,7 @@ from .. import Onlooker, Outcome, Paced
 from .config import GraspConfig, GraspRewardConfig
 from .expert import Seen, expert_command
 from .layout import Episode, LayoutSampler, fixed_bodies, objects
+from .meshes import read_meshes
 from .objects import MAX_GRASPS
 from .privileged import privileged_dim, privileged_view
 
@@ -51,14 +52,16 @@ class Grasp(Paced):
     onlooker = Onlooker((1.5, -1.0, 0.9), (0.35, 0.0, 0.2), 0.9)
 
     def __init__(self, config: GraspConfig, randomization: RandomizationConfig) -> None:
-        """Raises UsageError where the configuration is impossible, UserError where the Panda is not installed."""
+        """Raises UsageError where the configuration is impossible, UserError without the Panda or for a bad mesh."""
         check(config, "env.")
         self.config, self.robot = config, load_panda(CAMERAS[config.view])
-        things = objects(config.layout)
+        layout = config.layout
+        meshes = () if layout.meshes is None else read_meshes(layout.meshes, layout.mesh_unit_m)
+        things = objects(layout, meshes)
         contacts = [Contact(finger, thing.name) for thing in things for finger in FINGERS]
         contacts += [Contact("panda_link0", "table"), Contact("panda_link5", "panda_link0")]
         self.scene = Scene(fixed_bodies(), self.robot.links, self.robot.camera_link, things, tuple(contacts))
-        self._sampler = LayoutSampler(self.scene, config.layout)
+        self._sampler = LayoutSampler(self.scene, layout, meshes)
         self._chain = Chain(self.robot)
         self._hand_link = self.robot.link_index(GRASP_POINT)
         self.privileged_dim = privileged_dim(len(things))
