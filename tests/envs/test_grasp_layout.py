@@ -9,9 +9,11 @@ from simgym.envs.config import RandomizationConfig
 from simgym.envs.draw import Layout
 from simgym.envs.quaternion import rotate
 from simgym.envs.scene import Scene, Semantic, Shape
+from simgym.envs.tasks.chair_nav.config import ClutterRanges
 from simgym.envs.tasks.grasp.config import GraspConfig, GraspLayoutConfig
-from simgym.envs.tasks.grasp.layout import GAP_M, HUES, PLACES_M, TABLE_TOP_M, LayoutSampler, fixed_bodies, objects
+from simgym.envs.tasks.grasp.layout import GAP_M, HUES, PLACES_M, LayoutSampler, objects
 from simgym.envs.tasks.grasp.objects import HELD_OUT, KNOWN, LOWEST_M, THINGS, Sizes
+from simgym.envs.tasks.grasp.room import TABLE_TOP_M, room_bodies
 from simgym.envs.tasks.grasp.task import OPEN_M, Grasp
 from simgym.envs.tasks.slots import Slot
 from tests.envs.helpers import seeds_of
@@ -19,7 +21,7 @@ from tests.envs.helpers import seeds_of
 pytest.importorskip("pybullet_data", reason="the Panda's description comes with PyBullet")
 
 CONFIG = GraspLayoutConfig()
-SCENE = Scene(fixed_bodies(), objects=objects(CONFIG))
+SCENE = Scene(room_bodies(ClutterRanges()), objects=objects(CONFIG))
 BUILDERS = {**THINGS["train"], **THINGS["test"]}
 CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 TURNS = np.linspace(0, 2 * np.pi, 48, endpoint=False)
@@ -86,7 +88,7 @@ def test_known_and_held_out_sizes_do_not_meet():
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_layouts(split):
-    sampler, counts, kinds = LayoutSampler(SCENE, CONFIG), set(), set()
+    sampler, counts, kinds = LayoutSampler(SCENE, CONFIG, ClutterRanges()), set(), set()
     for seed in seeds_of(split, 150):
         layout, episode = sampler.sample(np.random.default_rng(seed), split, seed)
         n = len(episode.facts["objects"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from typing import Any
 
 import numpy as np
 
@@ -18,12 +17,14 @@ from ...kinematics import Chain
 from ...quaternion import conjugate, rotate, yaw
 from ...scene import Contact, Scene
 from .. import Onlooker, Outcome, Paced
+from ..chair_nav.config import ClutterRanges
 from .config import GraspConfig, GraspRewardConfig
 from .expert import Seen, expert_command
-from .layout import Episode, LayoutSampler, fixed_bodies, objects
+from .layout import Episode, LayoutSampler, objects
 from .meshes import read_meshes
 from .objects import MAX_GRASPS
 from .privileged import privileged_dim, privileged_view
+from .room import room_bodies
 
 HOME = np.array(HOME_RAD)
 OPEN_M = 0.08  # between the fingers, at most
@@ -57,11 +58,12 @@ class Grasp(Paced):
         self.config, self.robot = config, load_panda(CAMERAS[config.view])
         layout = config.layout
         meshes = () if layout.meshes is None else read_meshes(layout.meshes, layout.mesh_unit_m)
+        clutter = randomization.clutter if randomization.enabled else ClutterRanges()
         things = objects(layout, meshes)
         contacts = [Contact(finger, thing.name) for thing in things for finger in FINGERS]
         contacts += [Contact("panda_link0", "table"), Contact("panda_link5", "panda_link0")]
-        self.scene = Scene(fixed_bodies(), self.robot.links, self.robot.camera_link, things, tuple(contacts))
-        self._sampler = LayoutSampler(self.scene, layout, meshes)
+        self.scene = Scene(room_bodies(clutter), self.robot.links, self.robot.camera_link, things, tuple(contacts))
+        self._sampler = LayoutSampler(self.scene, layout, clutter, meshes)
         self._chain = Chain(self.robot)
         self._hand_link = self.robot.link_index(GRASP_POINT)
         self.privileged_dim = privileged_dim(len(things))
@@ -83,10 +85,15 @@ class Grasp(Paced):
         self._distance_m, self._lift, self._holding = np.zeros(n), np.zeros(n), np.zeros(n)
 
     def sample(
-        self, rng: np.random.Generator, split: str, seed: int, place: int | None = None, clutter: Any = None
+        self,
+        rng: np.random.Generator,
+        split: str,
+        seed: int,
+        place: int | None = None,
+        clutter: ClutterRanges | None = None,
     ) -> tuple[Layout, Episode]:
-        """Draw one layout; see `LayoutSampler.sample`. No place has things of its own here, and there is no clutter."""
-        layout, episode = self._sampler.sample(rng, split, seed)
+        """Draw one layout; see `LayoutSampler.sample`. No place has objects of its own here."""
+        layout, episode = self._sampler.sample(rng, split, seed, clutter)
         arm = HOME[None]
         for _ in range(5):
             arm = self._chain.solve(arm, episode.hand[None, :3], episode.hand[None, 3], HOME)
