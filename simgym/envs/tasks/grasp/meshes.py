@@ -89,7 +89,8 @@ def _checked_grasps(path: Path, hull: Hull, size: np.ndarray) -> tuple[Grasp, ..
     mend = "check env.layout.mesh_unit_m (0.001 for files in millimetres)"
     if size[2] < MIN_HEIGHT_M or size[:2].max() < WIDTHS_M[0]:
         raise UserError(
-            f"{about} is too small for the gripper, which takes what is {100 * MIN_HEIGHT_M:g} cm high: {mend}"
+            f"{about} is too small for the gripper; expected at least {100 * MIN_HEIGHT_M:g} cm high and "
+            f"{100 * WIDTHS_M[0]:g} cm across: {mend}"
         )
     if size[2] > MAX_HEIGHT_M or np.hypot(*size[:2]) / 2 > MAX_RADIUS_M:
         raise UserError(
