@@ -20,6 +20,7 @@ from simgym.envs.simulation import Simulation
 from simgym.envs.tasks.grasp.config import GraspConfig, GraspLayoutConfig, GraspRewardConfig
 from simgym.envs.tasks.grasp.env import GraspEnv
 from simgym.envs.tasks.grasp.layout import GraspLayoutError
+from simgym.envs.tasks.grasp.task import REACH_M
 from simgym.errors import UsageError, UserError
 from tests.envs import sheets
 from tests.envs.helpers import SENSORS_OF, assert_same, seeds_of
@@ -248,3 +249,35 @@ def _explode(simulation: Simulation) -> None:
     else:
         body = next(iter(engine._object_bodies[1]))
         engine._bullet.resetBaseVelocity(body, [math.nan] * 3, physicsClientId=engine._clients[1])
+
+
+@pytest.mark.parametrize("engine", ["mujoco", "bullet"])
+def test_a_pose_out_of_reach_is_no_failure(engine):
+    """The hand goes as far as its bounds let it and stays there; the episode runs on, finite, to its time limit."""
+    simulation = Simulation(GraspConfig(time_limit_s=5.0), replace(DOMAINS["sim"], engine=engine), 1)
+    simulation.reset(np.array([0]), np.array([2]))
+    for _ in range(50):
+        outcome = simulation.step(np.array([[1.0, 1.0, 1.0, 1.0, 1.0]]))
+        assert np.isfinite(simulation.engine.state.moving_pos).all()
+    assert outcome.truncated[0] and not outcome.terminated[0] and not simulation.engine.state.failed[0]
+    hand = simulation.task.measure(simulation.engine.state)[0]
+    assert (hand[:3] <= np.array(REACH_M[1]) + 0.02).all()
+
+
+@pytest.mark.parametrize("engine", ["mujoco", "bullet"])
+def test_an_object_that_falls_off_the_table_ends_the_episode_as_a_failure(engine):
+    layout = GraspLayoutConfig(objects=(1, 1))
+    simulation = Simulation(GraspConfig(layout=layout), replace(DOMAINS["sim"], engine=engine), 1)
+    simulation.reset(np.array([0]), np.array([2]))
+    moving: Any = simulation.engine
+    if engine == "mujoco":
+        moving._qpos[0, moving._object_qpos[0, :2]] = 1.2, 0.0
+    else:
+        body, client = next(iter(moving._object_bodies[0])), moving._clients[0]
+        moving._bullet.resetBasePositionAndOrientation(body, [1.2, 0.0, 0.05], [0, 0, 0, 1], physicsClientId=client)
+    for _ in range(10):
+        outcome = simulation.step(np.array([[0.0, 0.0, 0.0, 0.0, 1.0]]))
+        if outcome.terminated[0]:
+            break
+    assert outcome.terminated[0]
+    assert not simulation.task.success[0] and outcome.terms["collision"][0] == 0

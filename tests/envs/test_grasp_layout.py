@@ -9,17 +9,21 @@ from simgym.envs.config import RandomizationConfig
 from simgym.envs.draw import Layout
 from simgym.envs.quaternion import rotate
 from simgym.envs.scene import Scene, Semantic, Shape
+from simgym.envs.tasks.chair_nav.config import ClutterRanges
 from simgym.envs.tasks.grasp.config import GraspConfig, GraspLayoutConfig
-from simgym.envs.tasks.grasp.layout import GAP_M, HUES, PLACES_M, TABLE_TOP_M, LayoutSampler, fixed_bodies, objects
+from simgym.envs.tasks.grasp.layout import GAP_M, HUES, PLACES_M, LayoutSampler, objects
 from simgym.envs.tasks.grasp.objects import ANY_YAW, HELD_OUT, KNOWN, LOWEST_M, THINGS, Sizes
-from simgym.envs.tasks.grasp.task import OPEN_M, Grasp
+from simgym.envs.tasks.grasp.room import TABLE_TOP_M, room_bodies
+from simgym.envs.tasks.grasp.task import OPEN_M, REACH_M, Grasp
 from simgym.envs.tasks.slots import Slot
+from simgym.envs.terms import Drawing
 from tests.envs.helpers import seeds_of
 
 pytest.importorskip("pybullet_data", reason="the Panda's description comes with PyBullet")
 
+HAND_M = np.hypot(0.1, 0.03)  # from its middle to its corners
 CONFIG = GraspLayoutConfig()
-SCENE = Scene(fixed_bodies(), objects=objects(CONFIG))
+SCENE = Scene(room_bodies(ClutterRanges()), objects=objects(CONFIG))
 BUILDERS = {**THINGS["train"], **THINGS["test"]}
 CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 TURNS = np.linspace(0, 2 * np.pi, 48, endpoint=False)
@@ -96,7 +100,7 @@ def test_known_and_held_out_sizes_do_not_meet():
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_layouts(split):
-    sampler, counts, kinds = LayoutSampler(SCENE, CONFIG), set(), set()
+    sampler, counts, kinds = LayoutSampler(SCENE, CONFIG, ClutterRanges()), set(), set()
     for seed in seeds_of(split, 150):
         layout, episode = sampler.sample(np.random.default_rng(seed), split, seed)
         n = len(episode.facts["objects"])
@@ -127,3 +131,77 @@ def test_an_arm_starts_where_the_layout_says():
 def test_every_part_of_the_scene_is_of_a_known_class():
     semantics = {part.semantic for body in SCENE.all_bodies for part in body.parts}
     assert semantics == {Semantic.FLOOR, Semantic.CEILING, Semantic.WALL, Semantic.TABLE, Semantic.OBJECT}
+
+
+# --- clutter -------------------------------------------------------------------------------------------------------
+
+MANY = ClutterRanges(
+    furniture=(6, 6), wall_items=(3, 3), doors=(1, 1), windows=(1, 1), pictures=(2, 2), rugs=(1, 1), cables=(1, 1)
+)
+
+
+def cluttered(clutter: ClutterRanges = MANY) -> tuple[Scene, LayoutSampler]:
+    scene = Scene(room_bodies(clutter), objects=objects(CONFIG))
+    return scene, LayoutSampler(scene, CONFIG, clutter)
+
+
+def test_without_clutter_the_scene_has_none():
+    assert [body.name for body in room_bodies(ClutterRanges())] == ["floor", "ceiling", "walls", "table"]
+
+
+def test_clutter_leaves_the_objects_of_a_seed_as_they_are():
+    (scene, with_it), plain = cluttered(), LayoutSampler(SCENE, CONFIG, ClutterRanges())
+    for seed in seeds_of("train", 20):
+        first, one = with_it.sample(np.random.default_rng(seed), "train", seed)
+        second, other = plain.sample(np.random.default_rng(seed), "train", seed)
+        assert one.facts["objects"] == other.facts["objects"]
+        np.testing.assert_array_equal(one.hand, other.hand)
+        np.testing.assert_array_equal(first.body_pos[:, scene.num_fixed :], second.body_pos[:, SCENE.num_fixed :])
+
+
+def test_clutter_stays_out_of_reach():
+    """On the table further out than hand and fingers come; all else behind the table, below or at a wall."""
+    scene, sampler = cluttered()
+    reach = np.array(REACH_M)[:, :2] + [[-HAND_M], [HAND_M]]  # lowest and highest x, y of anything of the hand
+    found: set[str] = set()
+    for seed in seeds_of("train", 60):
+        layout, episode = sampler.sample(np.random.default_rng(seed), "train", seed)
+        assert episode.facts["clutter"] == list(episode.kinds.values())
+        found |= set(episode.facts["clutter"])
+        for b, body in enumerate(scene.bodies[4:], start=4):
+            parts, at = scene.part_range(b), layout.body_pos[0, b]
+            used = layout.part_visible[0, parts]
+            assert used.any() == (body.name in episode.kinds)
+            if not used.any() or body.parts[0].semantic == Semantic.FLOOR:
+                continue
+            if at[2] == 0:  # on the table
+                size, is_box = layout.part_size[0, parts][used][0], used[0]
+                half = np.hypot(*size[:2]) if is_box else size[0]
+                assert body.name.startswith("small_things")
+                assert (at[0] - half > reach[1, 0]) or (at[1] - half > reach[1, 1])
+                assert at[0] < TABLE_TOP_M[1] and at[1] < TABLE_TOP_M[3]
+            else:
+                assert at[0] > TABLE_TOP_M[1] + 0.5 or at[1] > TABLE_TOP_M[3] + 0.5
+                assert not any(part.collides for part in body.parts)
+    assert {"small_things", "shelf", "sofa", "floor_lamp", "wall_item", "doors", "pictures", "rugs", "cables"} <= found
+
+
+def test_an_episode_may_have_less_clutter_than_the_scene_has_room_for():
+    scene, sampler = cluttered()
+    none, episode = sampler.sample(np.random.default_rng(3), "train", 3, Drawing(ClutterRanges()))
+    assert not episode.kinds and "clutter" not in episode.facts
+    assert not none.part_visible[0, scene.part_range(4).start : scene.num_fixed_parts].any()
+
+
+def test_clutter_that_finds_no_place_is_not_there():
+    scene, sampler = cluttered(ClutterRanges(pictures=(8, 8)))
+    for seed in seeds_of("train", 10):
+        layout, episode = sampler.sample(np.random.default_rng(seed), "train", seed)
+        spans = [
+            (layout.body_quat[0, b, 0] < 0.5, layout.body_pos[0, b], layout.part_size[0, scene.part_range(b), 0].max())
+            for b, body in enumerate(scene.bodies)
+            if body.name in episode.kinds
+        ]
+        for i, (wall, at, half) in enumerate(spans):
+            for other, place, room in spans[:i]:
+                assert wall != other or np.linalg.norm(at - place) > half + room

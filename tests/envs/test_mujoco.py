@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from simgym.envs.draw import PARKED_Z_M, Dynamics, Layout
 from simgym.envs.engines import mujoco as engine_module
 from simgym.envs.engines.mujoco import MujocoEngine
+from simgym.envs.engines.mujoco_base import GEOM
 from simgym.envs.quaternion import from_yaw, rotate, yaw
 from simgym.envs.scene import Scene, Semantic, Shape
 from simgym.envs.tasks.chair_nav.furniture import CHAIRS, CLUTTER, OBSTACLES
@@ -278,7 +279,7 @@ def scratch_model(layout: Layout) -> mujoco.MjModel:
         is_floor = part.semantic == Semantic.FLOOR
         node.add_geom(
             name=f"part{i}",
-            type=engine_module._GEOM[part.shape],
+            type=GEOM[part.shape],
             size=np.maximum(layout.part_size[0, i], 1e-6 if part.shape != Shape.PLANE else 0.01),
             pos=layout.part_pos[0, i],
             quat=layout.part_quat[0, i],
@@ -445,7 +446,7 @@ def test_close_may_be_called_twice():
 
 def drive_for_eight_seconds(monkeypatch: pytest.MonkeyPatch, physics_dt_s: float) -> np.ndarray:
     """Where the robot stands (x, y, yaw_rad) after 8 s of changing commands in an empty world."""
-    monkeypatch.setattr(engine_module, "PHYSICS_DT_S", physics_dt_s)
+    monkeypatch.setattr(MujocoEngine, "_physics_dt_s", physics_dt_s)
     engine = make_engine()
     engine.apply(np.array([0]), empty_layout(), Dynamics.nominal(1))
     commands = np.array([[0.3, 0.4], [0.5, 0.0], [0.1, -1.2], [0.5, 0.6], [0.0, 1.5], [0.4, -0.3]])

@@ -1,41 +1,20 @@
-"""Engine `bullet`: PyBullet, one physics client a world, in which only what a draw shows exists.
-
-A draw empties its world and builds it anew, which takes a few milliseconds: PyBullet can neither resize a shape nor
-free a removed one, and a world that starts empty depends on nothing that was there before.
-"""
+"""Engine `bullet` for a robot that drives: it is free on its wheels; see `bullet_base.py`."""
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable
-from types import ModuleType
-
 import numpy as np
 
-from simgym.errors import UsageError, UserError, install_command
-
-from ..arm import Arm
 from ..draw import Dynamics, Layout
-from ..quaternion import conjugate, from_yaw, multiply, rotate
+from ..quaternion import conjugate, from_yaw, rotate
 from ..robot import Robot
-from ..scene import Part, Scene, Shape
-from . import (
-    CONTACT_CHECK_S,
-    ROTOR_INERTIA_KG_M2,
-    WHEEL_FRICTION,
-    WHEEL_GAIN_NM_S,
-    WHEEL_HALF_WIDTH_M,
-    RobotState,
-    contact_checks,
-    is_floor,
-)
-from .rigid import HERE, Pose, Rigid, combined, inverse, rigid_bodies
+from ..scene import Scene, Shape
+from . import CONTACT_CHECK_S, ROTOR_INERTIA_KG_M2, WHEEL_FRICTION, WHEEL_GAIN_NM_S, WHEEL_HALF_WIDTH_M
+from .bullet_base import BulletBase
+from .rigid import Rigid, combined
 
 PHYSICS_DT_S = CONTACT_CHECK_S  # ends within 2.2 % of the way and 2.8 degrees of MuJoCo; half of it is no nearer
 SOLVER_ITERATIONS, SOLVER_RESIDUAL = 20, 1e-4  # at most so many a physics step, fewer once so little changes
-MAX_SHAPES = 16  # of one body; PyBullet drops the rest without a word
 TOUCH_M = 0.001  # Bullet stops bodies about here before they touch
-GRAVITY_M_S2 = 9.81
 # What touches the floor shares the robot's weight as springs do; among rigid bodies the solver would choose who carries
 # it. With wheels ten times as stiff as casters as much of it is on them as in MuJoCo.
 CONTACT_STIFFNESS_N_M, WHEEL_STIFFNESS_N_M = 20_000.0, 200_000.0
@@ -43,234 +22,47 @@ CONTACT_DAMPING_N_S_M = 200.0
 ROLLING = 0.994  # MuJoCo's wheels sink 0.6 mm into the floor, and roll on a circle that much smaller
 
 
-def import_pybullet() -> ModuleType:
-    """PyBullet. Raises UserError with how to get it."""
-    try:
-        import pybullet
-    except ModuleNotFoundError as error:
-        raise UserError(
-            "domain.engine=bullet and domain.renderer=bullet need PyBullet, which is not installed and has wheels for "
-            f"Python 3.11 only: {install_command('train')} under Python 3.11, or take mujoco and raster"
-        ) from error
-    return pybullet
+class BulletEngine(BulletBase[Robot]):
+    """Fixed bodies are static, the robot is free on its wheels."""
 
-
-def connect(bullet: ModuleType, clients: list[int], count: int) -> None:
-    """Add so many new physics clients to ``clients``. Raises UserError where PyBullet has no room for them."""
-    for _ in range(count):
-        clients.append(bullet.connect(bullet.DIRECT))
-        if clients[-1] < 0:
-            raise UserError(
-                f"PyBullet started {len(clients) - 1} of {count} worlds and no more: use fewer environments"
-            )
-
-
-def disconnect(bullet: ModuleType, clients: list[int]) -> None:
-    """Release physics clients that are still connected."""
-    for client in clients:
-        if client >= 0 and bullet.isConnected(client):
-            bullet.disconnect(client)
-
-
-def xyzw(quat: np.ndarray) -> list:
-    """Quaternions (..., 4) wxyz in Bullet's order."""
-    return np.roll(quat, -1, axis=-1).tolist()
-
-
-class BulletEngine:
-    """Fixed bodies are static, the robot is free on its wheels; poses come out after each control step."""
-
-    state: RobotState
-    _wheel_joints: tuple[str, ...] = ()
     _physics_dt_s, _solver_iterations, _solver_residual = PHYSICS_DT_S, SOLVER_ITERATIONS, SOLVER_RESIDUAL
-    _release: Callable[[], object] | None = None
 
     def load(self, scene: Scene, robot: Robot, num_worlds: int, control_dt_s: float) -> None:
-        """See `Engine.load`.
-
-        Raises UserError where PyBullet is missing, RobotError or UsageError where it cannot honour the robot, the
-        scene or the rate.
-        """
-        self._drive, self._wheel_joints = robot.drive, robot.drive.joints
-        self._open(scene, robot, rigid_bodies(robot), num_worlds, control_dt_s)
+        """See `BulletBase.load`."""
+        super().load(scene, robot, num_worlds, control_dt_s)
+        self._moments = [self._principal_moments(link, body) for link, body in enumerate(self._rigid, start=-1)]
         self._motor_gain, self._motor_share = np.ones((num_worlds, 2)), np.ones((num_worlds, 2))  # see `_motors`
 
-    def _open(self, scene: Scene, robot: Robot | Arm, rigid: list[Rigid], num_worlds: int, control_dt_s: float) -> None:
-        """What every robot's engine begins with."""
-        self._checks = contact_checks(control_dt_s)
-        self._bullet = import_pybullet()
-        self._scene, self._robot, self._rigid = scene, robot, rigid
-        self._sort_parts()
-        self._prepare_robot()
-        self._clients: list[int] = []
-        self._release = weakref.finalize(self, disconnect, self._bullet, self._clients)
-        connect(self._bullet, self._clients, num_worlds)
-        self._robots: list[int] = [-1] * num_worlds
-        self._floors: list[set[int]] = [set() for _ in range(num_worlds)]
-        self.state = RobotState.zeros(num_worlds, scene)
+    def _driven_joints(self, robot: Robot) -> tuple[str, ...]:
+        return robot.drive.joints
 
-    def _sort_parts(self) -> None:
-        """Which fixed parts are floor and which are furniture."""
-        scene = self._scene
-        parts = scene.parts[: scene.num_fixed_parts]
-        floors = [b for b, body in enumerate(scene.bodies) if is_floor(body)]
-        on_floor = np.isin(scene.part_body[: len(parts)], floors)
-        collides = np.array([part.collides for part in parts], bool)
-        self._floor_parts, self._solid_parts = np.flatnonzero(on_floor & collides), np.flatnonzero(~on_floor & collides)
-        for index in self._solid_parts:
-            if parts[index].shape == Shape.PLANE:
-                name = scene.bodies[scene.part_body[index]].name
-                raise UsageError(f"body {name!r}: domain.engine=bullet has planes as floors only; make it a box")
-
-    def _prepare_robot(self) -> None:
-        """What building the robot takes, and where its links sit on its rigid bodies."""
-        rigid = self._rigid
-        names = [body.joint for body in rigid]
-        self._wheels = [names.index(name) - 1 for name in self._wheel_joints]  # Bullet calls the base -1
-        # Bullet has the base's pose at its centre of mass, in its principal axes, and what hangs on it from there.
-        self._base = rigid[0].inertia.com, rigid[0].inertia.principal()[1]
-        from_base = inverse(self._base)
-        frames = [from_base, *[HERE] * len(rigid[1:])]  # of the rigid bodies in Bullet's
-        placed = sorted(
-            (link, b, combined(frames[b], pose)) for b, body in enumerate(rigid) for link, pose in body.links
-        )
-        self._carrier = np.array([b for _, b, _ in placed])  # (L,)
-        self._link_offset = np.array([pose[0] for *_, pose in placed])  # (L, 3)
-        self._link_turn = np.array([pose[1] for *_, pose in placed])  # (L, 4)
-        self._robot_parts = [self._collision_parts(body, frame) for body, frame in zip(rigid, frames, strict=True)]
-        hung = [combined(frames[body.parent], body.pose) for body in rigid[1:]]
-        self._robot_links: dict[str, list] = {
-            "linkMasses": [body.inertia.mass for body in rigid[1:]],
-            "linkPositions": [pos.tolist() for pos, _ in hung],
-            "linkOrientations": [xyzw(quat) for _, quat in hung],
-            "linkInertialFramePositions": [body.inertia.com.tolist() for body in rigid[1:]],
-            "linkInertialFrameOrientations": [xyzw(body.inertia.principal()[1]) for body in rigid[1:]],
-            "linkParentIndices": [body.parent for body in rigid[1:]],
-            "linkJointTypes": [
-                self._bullet.JOINT_PRISMATIC if body.slides else self._bullet.JOINT_REVOLUTE for body in rigid[1:]
-            ],
-            "linkJointAxis": [body.axis.tolist() for body in rigid[1:]],
-        }
-        self._moments = [self._principal_moments(link, body) for link, body in enumerate(rigid, start=-1)]
-
-    def _collision_parts(
-        self, body: Rigid, frame: Pose
-    ) -> tuple[list[Part], np.ndarray, np.ndarray, np.ndarray] | None:
-        """What a rigid body, whose frame has pose ``frame`` in Bullet's, collides with, as `_shapes` takes it."""
-        if not body.shapes:
-            return None
-        if len(body.shapes) > MAX_SHAPES:
-            raise UsageError(
-                f"{self._robot.urdf}: {len(body.shapes)} collision shapes hang together, and domain.engine=bullet "
-                f"takes {MAX_SHAPES}; use fewer, or domain.engine=mujoco"
-            )
-        size = np.array([part.size for part in body.shapes])
-        if body.joint in self._wheel_joints:
+    def _reshape(self, body: Rigid, size: np.ndarray) -> None:
+        if body.joint in self._robot.drive.joints:
             size[[part.shape == Shape.CYLINDER for part in body.shapes], 1] = WHEEL_HALF_WIDTH_M
-        poses = [combined(frame, (np.array(part.pos), np.array(part.quat))) for part in body.shapes]
-        return list(body.shapes), size, np.array([pos for pos, _ in poses]), np.array([quat for _, quat in poses])
 
     def _principal_moments(self, link: int, body: Rigid) -> tuple[np.ndarray, np.ndarray]:
         """(3,) nominal moments of inertia that scale with the mass, and (3,) those of the rotor, which do not."""
         moments, axes = body.inertia.principal()
-        is_wheel = link in self._wheels
+        is_wheel = link in self._driven
         return moments, is_wheel * ROTOR_INERTIA_KG_M2 * rotate(conjugate(axes), body.axis) ** 2
 
-    def apply(self, worlds: np.ndarray, layout: Layout, dynamics: Dynamics) -> None:
-        """See `Engine.apply`."""
-        for row, world in enumerate(worlds):
-            client = self._clients[world]
-            unseen = self._empty(client)
-            self._floors[world] = self._build_room(client, unseen, layout, row)
-            self._robots[world] = self._build_robot(client, unseen, layout.robot_pose[row])
-            self._write_dynamics(client, self._robots[world], dynamics, row)
-        self.vary(worlds, dynamics)
-        self.state.collision[worlds] = False
-        self.state.failed[worlds] = False
-        self._read_state(worlds)
-
-    def _empty(self, client: int) -> int:
-        """Empty a world. Returns a visual shape for what is added: or Bullet makes meshes of all that collides."""
-        self._bullet.resetSimulation(physicsClientId=client)
-        self._bullet.setGravity(0, 0, -GRAVITY_M_S2, physicsClientId=client)
-        self._bullet.setPhysicsEngineParameter(
-            fixedTimeStep=self._physics_dt_s,
-            numSolverIterations=self._solver_iterations,
-            deterministicOverlappingPairs=1,
-            solverResidualThreshold=self._solver_residual,
-            physicsClientId=client,
-        )
-        return self._bullet.createVisualShape(self._bullet.GEOM_BOX, halfExtents=[1e-3] * 3, physicsClientId=client)
-
-    def _build_room(self, client: int, unseen: int, layout: Layout, row: int) -> set[int]:
-        """Add the visible fixed parts; returns the bodies that are floor."""
-        visible = layout.part_visible[row]
-        pos, quat = layout.world_poses(self._scene, row)
-
-        def add(parts: np.ndarray) -> int:
-            kinds = [self._scene.parts[part] for part in parts]
-            shape = self._shapes(client, kinds, layout.part_size[row, parts], pos[parts], quat[parts])
-            body = self._bullet.createMultiBody(0, shape, unseen, physicsClientId=client)
-            # Bullet multiplies the frictions of what touches: the robot's alone shall count.
-            self._bullet.changeDynamics(body, -1, lateralFriction=1.0, physicsClientId=client)
-            return body
-
-        solid = self._solid_parts[visible[self._solid_parts]]
-        for first in range(0, len(solid), MAX_SHAPES):
-            add(solid[first : first + MAX_SHAPES])
-        return {add(np.array([part])) for part in self._floor_parts[visible[self._floor_parts]]}
-
-    def _shapes(self, client: int, parts: list[Part], size: np.ndarray, pos: np.ndarray, quat: np.ndarray) -> int:
-        """One collision shape of several parts, sizes (k, 3), at positions (k, 3) and quaternions (k, 4)."""
-        bullet, kinds = self._bullet, [part.shape for part in parts]
-        types = {
-            Shape.BOX: bullet.GEOM_BOX,
-            Shape.CYLINDER: bullet.GEOM_CYLINDER,
-            Shape.SPHERE: bullet.GEOM_SPHERE,
-            Shape.CAPSULE: bullet.GEOM_CAPSULE,
-            Shape.PLANE: bullet.GEOM_PLANE,
-            Shape.MESH: bullet.GEOM_MESH,  # its convex hull
-        }
-        return bullet.createCollisionShapeArray(
-            shapeTypes=[types[kind] for kind in kinds],
-            halfExtents=size.tolist(),
-            radii=size[:, 0].tolist(),
-            lengths=(2 * size[:, 1]).tolist(),
-            fileNames=["" if part.mesh is None else str(part.mesh.resolve()) for part in parts],
-            meshScales=size.tolist(),
-            planeNormals=[[0, 0, 1]] * len(parts),
-            collisionFramePositions=np.broadcast_to(pos, (len(parts), 3)).tolist(),
-            collisionFrameOrientations=xyzw(np.broadcast_to(quat, (len(parts), 4))),
-            physicsClientId=client,
-        )
-
-    def _build_robot(self, client: int, unseen: int, start: np.ndarray) -> int:
-        """Add the robot at rest at ``start`` (x, y, yaw_rad)."""
-        pos, quat = combined((np.array([start[0], start[1], 0.0]), from_yaw(start[2])), self._base)
-        shapes = [-1 if parts is None else self._shapes(client, *parts) for parts in self._robot_parts]
-        return self._bullet.createMultiBody(
-            baseMass=self._rigid[0].inertia.mass,
-            baseCollisionShapeIndex=shapes[0],
-            baseVisualShapeIndex=unseen,
-            basePosition=pos,
-            baseOrientation=xyzw(quat),
-            linkCollisionShapeIndices=shapes[1:],
-            linkVisualShapeIndices=[unseen] * len(shapes[1:]),
-            physicsClientId=client,
-            **self._robot_links,
-        )
+    def _build(self, world: int, unseen: int, layout: Layout, dynamics: Dynamics, row: int) -> None:
+        client, (x, y, heading) = self._clients[world], layout.robot_pose[row]
+        start = combined((np.array([x, y, 0.0]), from_yaw(heading)), self._base)
+        self._robots[world] = self._add_robot(client, unseen, self._rigid[0].inertia.mass, start)
+        self._write_dynamics(client, self._robots[world], dynamics, row)
 
     def _write_dynamics(self, client: int, robot: int, dynamics: Dynamics, row: int) -> None:
-        """Masses, inertias and damping, always from the nominal; only the wheels have friction, see `vary`."""
-        mass_scale = float(dynamics.mass_scale[row])
+        """Masses, inertias, friction and damping, always from the nominal."""
+        mass_scale, friction_scale = float(dynamics.mass_scale[row]), float(dynamics.wheel_friction_scale[row])
         for link, body in enumerate(self._rigid, start=-1):
-            is_wheel, (moments, rotor) = link in self._wheels, self._moments[link + 1]
+            is_wheel, (moments, rotor) = link in self._driven, self._moments[link + 1]
             self._bullet.changeDynamics(
                 robot,
                 link,
                 mass=body.inertia.mass * mass_scale,
                 localInertiaDiagonal=(moments * mass_scale + rotor).tolist(),
-                lateralFriction=0.0,
+                lateralFriction=WHEEL_FRICTION * friction_scale if is_wheel else 0.0,
                 linearDamping=0.0,
                 angularDamping=0.0,
                 jointDamping=0.0 if is_wheel else body.damping_nm_s,  # see `_motors`
@@ -286,7 +78,7 @@ class BulletEngine:
     def vary(self, worlds: np.ndarray, dynamics: Dynamics) -> None:
         """See `Engine.vary`."""
         for row, world in enumerate(worlds):
-            for link in self._wheels:
+            for link in self._driven:
                 self._bullet.changeDynamics(
                     self._robots[world],
                     link,
@@ -302,64 +94,29 @@ class BulletEngine:
         Bullet's motor removes a share of the velocity error in one physics step, while its torque suffices. This is the
         share that a torque of gain times error removes, taken implicitly, from a wheel that carries half of the robot.
         """
-        carried = sum(body.inertia.mass for body in self._rigid) / 2 * self._drive.wheel_radius_m**2
+        carried = sum(body.inertia.mass for body in self._rigid) / 2 * self._robot.drive.wheel_radius_m**2
         motors = []
-        for wheel in (self._rigid[1 + link] for link in self._wheels):
+        for wheel in (self._rigid[1 + link] for link in self._driven):
             inertia = ROTOR_INERTIA_KG_M2 + mass_scale * (carried + wheel.axis @ wheel.inertia.tensor @ wheel.axis)
             gain = WHEEL_GAIN_NM_S * gain_scale
             rate = (gain + wheel.damping_nm_s) * PHYSICS_DT_S / inertia
             motors.append((rate / (1 + rate), ROLLING * gain / (gain + wheel.damping_nm_s)))
         return motors
 
-    def step(self, target: np.ndarray) -> None:
-        """See `Engine.step`."""
-        self.state.collision[:] = False
-        torque = [self._drive.wheel_torque_nm] * 2
-        for world in np.flatnonzero(~self.state.failed):
-            client, robot, floors = self._clients[world], self._robots[world], self._floors[world]
-            self._bullet.setJointMotorControlArray(
-                robot,
-                self._wheels,
-                self._bullet.VELOCITY_CONTROL,
-                targetVelocities=(target[world] * self._motor_share[world]).tolist(),
-                velocityGains=self._motor_gain[world].tolist(),
-                forces=torque,
-                physicsClientId=client,
-            )
-            for _ in range(self._checks):
-                self._bullet.stepSimulation(physicsClientId=client)
-                self.state.collision[world] |= self._touches(client, robot, floors)
-        self._read_state(np.flatnonzero(~self.state.failed))
+    def _send(self, world: int, target: np.ndarray) -> None:
+        self._bullet.setJointMotorControlArray(
+            self._robots[world],
+            self._driven,
+            self._bullet.VELOCITY_CONTROL,
+            targetVelocities=(target * self._motor_share[world]).tolist(),
+            velocityGains=self._motor_gain[world].tolist(),
+            forces=[self._robot.drive.wheel_torque_nm] * 2,
+            physicsClientId=self._clients[world],
+        )
 
-    def _touches(self, client: int, robot: int, floors: set[int]) -> bool:
-        contacts = self._bullet.getContactPoints(robot, physicsClientId=client)
-        return any(c[8] < TOUCH_M and c[1] not in floors and c[2] not in floors for c in contacts)  # distance, bodies
-
-    def _read_state(self, worlds: np.ndarray) -> None:
-        """Poses and velocities of ``worlds``; a world whose state is not finite has failed and keeps its last."""
-        pos, quat = np.zeros((len(worlds), len(self._rigid), 3)), np.zeros((len(worlds), len(self._rigid), 4))
-        velocity, spin = np.zeros((len(worlds), 3)), np.zeros((len(worlds), 3))
-        links = list(range(len(self._rigid) - 1))
-        for row, world in enumerate(worlds):
-            client, robot = self._clients[world], self._robots[world]
-            pos[row, 0], quat[row, 0] = self._bullet.getBasePositionAndOrientation(robot, physicsClientId=client)
-            velocity[row], spin[row] = self._bullet.getBaseVelocity(robot, physicsClientId=client)
-            states = self._bullet.getLinkStates(robot, links, computeForwardKinematics=1, physicsClientId=client)
-            for link, state in enumerate(states, start=1):
-                pos[row, link], quat[row, link] = state[4], state[5]
-        quat = np.roll(quat, 1, axis=-1)[:, self._carrier]  # (k, L, 4)
-        link_pos, link_quat = pos[:, self._carrier] + rotate(quat, self._link_offset), multiply(quat, self._link_turn)
-        finite = np.isfinite(link_pos).all((1, 2)) & np.isfinite(link_quat).all((1, 2)) & np.isfinite(velocity).all(1)
-        good, state = worlds[finite], self.state
-        state.failed[worlds[~finite]] = True
-        state.velocity[worlds] = 0
-        state.link_pos[good], state.link_quat[good] = link_pos[finite], link_quat[finite]
-        velocity += np.cross(spin, link_pos[:, 0] - pos[:, 0])  # at the root's origin, not the centre of mass
-        forward = rotate(state.link_quat[worlds, 0], np.array([1.0, 0.0, 0.0]))
-        state.velocity[good, 0] = (velocity * forward).sum(-1)[finite]
-        state.velocity[good, 1] = spin[finite, 2]
-
-    def close(self) -> None:
-        """See `Engine.close`."""
-        if self._release is not None:
-            self._release()
+    def _read_contacts(self, world: int) -> None:
+        floors = self._floors[world]
+        contacts = self._bullet.getContactPoints(self._robots[world], physicsClientId=self._clients[world])
+        # Distance, bodies.
+        touches = (c[8] < TOUCH_M and c[1] not in floors and c[2] not in floors for c in contacts)
+        self.state.collision[world] |= any(touches)

@@ -8,9 +8,8 @@ from ..arm import BASE_LINKS, FINGER_JOINTS, FINGER_SPEED_M_S, HAND_LINKS, Arm
 from ..draw import Dynamics, Layout
 from ..quaternion import multiply, rotate
 from ..scene import Scene
-from . import CONTACT_CHECK_S, RobotState
-from .bullet import BulletEngine, xyzw
-from .rigid import ARM_JOINTS, HERE, Pose, combined, inverse, rigid_bodies, solid_inertia
+from .bullet_base import BulletBase, xyzw
+from .rigid import ARM_JOINTS, HERE, Pose, combined, inverse, object_inertia
 
 SPIN_FRICTION = 0.02  # fingers are soft: what they hold does not spin between them
 ARM_GAIN, FINGER_GAIN = 0.08, 0.2  # the share of its error that a drive takes away in a physics step
@@ -19,32 +18,34 @@ AWAY_M = (0.0, 0.0, -5.0)
 Group = frozenset[int]  # Bullet's link indices
 
 
-class BulletArmEngine(BulletEngine):
+class BulletArmEngine(BulletBase[Arm]):
     """Fixed bodies are static, the arm's base too; objects are free."""
 
     # Of what rests, little changes in an iteration: a solver that ends early lets it creep by half a degree.
     _physics_dt_s, _solver_iterations, _solver_residual = 0.005, 60, 0.0
+    _joint_kinds, _flags = ARM_JOINTS, ("URDF_USE_SELF_COLLISION",)
 
-    def load(self, scene: Scene, robot: Arm, num_worlds: int, control_dt_s: float) -> None:  # type: ignore[override]
-        """See `Engine.load`. Raises UserError where PyBullet is missing, UsageError for what it cannot honour."""
-        self._arm = robot
-        self._open(scene, robot, rigid_bodies(robot, ARM_JOINTS), num_worlds, control_dt_s)
-        self._substeps = round(CONTACT_CHECK_S / self._physics_dt_s)
-        self.state = RobotState.zeros(num_worlds, scene, len(robot.joints))
-        names = [body.joint for body in self._rigid]
-        self._driven = [names.index(name) - 1 for name in robot.joints]
-        self._fingers = [names.index(name) - 1 for name in FINGER_JOINTS]
+    def load(self, scene: Scene, robot: Arm, num_worlds: int, control_dt_s: float) -> None:
+        """See `BulletBase.load`."""
+        super().load(scene, robot, num_worlds, control_dt_s)
+        self._fingers = self._driven[-len(FINGER_JOINTS) :]
         self._hands, self._base_links = (self._rigid_of(links) for links in (HAND_LINKS, BASE_LINKS))
         self._pairs = [(self._hanging_on(c.first), self._second(c.second)) for c in scene.contacts]
         self._object_bodies: list[dict[int, int]] = [{} for _ in range(num_worlds)]  # Bullet's body -> object
-        self._object_frames: list[dict[int, Pose]] = [
-            {} for _ in range(num_worlds)
-        ]  # object -> its own frame in Bullet's
+        # Object -> its own frame in Bullet's.
+        self._object_frames: list[dict[int, Pose]] = [{} for _ in range(num_worlds)]
         self._arm_gain = np.full(num_worlds, ARM_GAIN)
+
+    def _driven_joints(self, robot: Arm) -> tuple[str, ...]:
+        return robot.joints
+
+    @property
+    def _num_joints(self) -> int:
+        return len(self._robot.joints)
 
     def _rigid_of(self, links: tuple[str, ...]) -> Group:
         """Bullet's indices of the rigid bodies to which links belong."""
-        wanted = {self._arm.link_index(name) for name in links}
+        wanted = {self._robot.link_index(name) for name in links}
         return frozenset(b - 1 for b, body in enumerate(self._rigid) if wanted & {link for link, _ in body.links})
 
     def _hanging_on(self, link: str) -> Group:
@@ -60,38 +61,17 @@ class BulletArmEngine(BulletEngine):
         names = [body.name for body in self._scene.objects]
         if name in names:
             return names.index(name)
-        return self._hanging_on(name) if name in {link.name for link in self._arm.links} else None
+        return self._hanging_on(name) if name in {link.name for link in self._robot.links} else None
 
-    def apply(self, worlds: np.ndarray, layout: Layout, dynamics: Dynamics) -> None:
-        """See `Engine.apply`."""
-        for row, world in enumerate(worlds):
-            client = self._clients[world]
-            unseen = self._empty(client)
-            self._floors[world] = self._build_room(client, unseen, layout, row)
-            self._robots[world] = self._build_arm(client, unseen, layout.joint_pos[row])
-            self._build_objects(int(world), unseen, layout, row)
-            self._filter(client, self._robots[world])
-            self._write_arm(client, self._robots[world], dynamics, row)
-        self.vary(worlds, dynamics)
-        self.state.contact_n[worlds] = 0
-        self.state.failed[worlds] = False
-        self._read_state(worlds)
+    def _build(self, world: int, unseen: int, layout: Layout, dynamics: Dynamics, row: int) -> None:
+        client = self._clients[world]
+        self._robots[world] = self._build_arm(client, unseen, layout.joint_pos[row])
+        self._build_objects(world, unseen, layout, row)
+        self._filter(client, self._robots[world])
+        self._write_arm(client, self._robots[world], dynamics, row)
 
     def _build_arm(self, client: int, unseen: int, joint_pos: np.ndarray) -> int:
-        pos, quat = self._base
-        shapes = [-1 if parts is None else self._shapes(client, *parts) for parts in self._robot_parts]
-        robot = self._bullet.createMultiBody(
-            baseMass=0,
-            baseCollisionShapeIndex=shapes[0],
-            baseVisualShapeIndex=unseen,
-            basePosition=pos,
-            baseOrientation=xyzw(quat),
-            linkCollisionShapeIndices=shapes[1:],
-            linkVisualShapeIndices=[unseen] * len(shapes[1:]),
-            flags=self._bullet.URDF_USE_SELF_COLLISION,
-            physicsClientId=client,
-            **self._robot_links,
-        )
+        robot = self._add_robot(client, unseen, 0.0, self._base)
         for link, value in zip(self._driven, joint_pos.tolist(), strict=True):
             self._bullet.resetJointState(robot, link, value, physicsClientId=client)
         axis, here = [1, 0, 0], [0, 0, 0]
@@ -112,8 +92,8 @@ class BulletArmEngine(BulletEngine):
             if not used.any():
                 continue
             size, pos, quat = (getattr(layout, f"part_{name}")[row, parts] for name in ("size", "pos", "quat"))
-            mass, kinds = float(layout.object_mass_kg[row, k]), [part.shape for part in body.parts]
-            inertia = solid_inertia(kinds, size, pos, quat, used, mass)
+            mass = float(layout.object_mass_kg[row, k])
+            inertia = object_inertia(body, size, pos, quat, used, mass)
             moments, axes = inertia.principal()
             frame = inertia.com, axes
             local = [combined(inverse(frame), pose) for pose in zip(pos[used], quat[used], strict=True)]
@@ -159,7 +139,7 @@ class BulletArmEngine(BulletEngine):
                 robot,
                 link,
                 mass=body.inertia.mass * mass_scale,
-                localInertiaDiagonal=(self._moments[link + 1][0] * mass_scale).tolist(),
+                localInertiaDiagonal=(body.inertia.principal()[0] * mass_scale).tolist(),
                 spinningFriction=SPIN_FRICTION,
                 linearDamping=0.0,
                 angularDamping=0.0,
@@ -180,42 +160,32 @@ class BulletArmEngine(BulletEngine):
                 )
             self._arm_gain[world] = ARM_GAIN * float(dynamics.actuator_gain_scale[row])
 
-    def step(self, target: np.ndarray) -> None:
-        """See `Engine.step`."""
-        self.state.contact_n[:] = 0
-        for world in np.flatnonzero(~self.state.failed).tolist():
-            client = self._clients[world]
-            self._send(world, target[world].tolist())
-            for _ in range(self._checks):
-                for _ in range(self._substeps):
-                    self._bullet.stepSimulation(physicsClientId=client)
-                np.maximum(self.state.contact_n[world], self._forces(world), out=self.state.contact_n[world])
-        self._read_state(np.flatnonzero(~self.state.failed))
-
-    def _send(self, world: int, target: list[float]) -> None:
-        """Drive the joints towards positions (J,)."""
-        client, robot = self._clients[world], self._robots[world]
-        effort, arm = self._arm.effort.tolist(), len(self._driven) - len(self._fingers)
+    def _send(self, world: int, target: np.ndarray) -> None:
+        client, robot, position = self._clients[world], self._robots[world], target.tolist()
+        effort, arm = self._robot.effort.tolist(), len(self._driven) - len(self._fingers)
         self._bullet.setJointMotorControlArray(
             robot,
             self._driven[:arm],
             self._bullet.POSITION_CONTROL,
-            targetPositions=target[:arm],
+            targetPositions=position[:arm],
             positionGains=[float(self._arm_gain[world])] * arm,
             forces=effort[:arm],
             physicsClientId=client,
         )
-        for link, position, force in zip(self._fingers, target[arm:], effort[arm:], strict=True):
+        for link, goal, force in zip(self._fingers, position[arm:], effort[arm:], strict=True):
             self._bullet.setJointMotorControl2(
                 robot,
                 link,
                 self._bullet.POSITION_CONTROL,
-                targetPosition=position,
+                targetPosition=goal,
                 positionGain=FINGER_GAIN,
                 force=force,
                 maxVelocity=FINGER_SPEED_M_S,
                 physicsClientId=client,
             )
+
+    def _read_contacts(self, world: int) -> None:
+        np.maximum(self.state.contact_n[world], self._forces(world), out=self.state.contact_n[world])
 
     def _forces(self, world: int) -> np.ndarray:
         """(K,) net force between each of the scene's contacts now."""

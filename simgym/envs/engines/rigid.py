@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..arm import Arm
+from ..hull import convex_hull
 from ..quaternion import conjugate, from_matrix, from_rpy, multiply, rotate, to_matrix
 from ..robot import Robot, RobotError, read_origin, read_part, read_vector
-from ..scene import Part, Shape
+from ..scene import Body, Part, Shape
 
 Pose = tuple[np.ndarray, np.ndarray]  # position (3,) and quaternion (4,)
 HERE: Pose = (np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0]))
@@ -79,6 +80,21 @@ def solid_inertia(
     tensors = axes.transpose(0, 2, 1) @ (extents[:, 1:, None] * axes)
     tensors += (away * away).sum(1)[:, None, None] * np.eye(3) - away[:, :, None] * away[:, None, :]
     return Inertia(float(mass_kg), com, np.tensordot(mass, tensors, 1))
+
+
+def object_inertia(
+    body: Body, size: np.ndarray, pos: np.ndarray, quat: np.ndarray, used: np.ndarray, mass_kg: float
+) -> Inertia:
+    """`solid_inertia` of an object's parts, which may be one mesh instead: then the hull that it collides as."""
+    meshes = [i for i in np.flatnonzero(used) if body.parts[i].mesh is not None]
+    if not meshes:
+        return solid_inertia([part.shape for part in body.parts], size, pos, quat, used, mass_kg)
+    (part,) = meshes
+    mesh, scale = body.parts[part].mesh, float(size[part, 0])
+    assert mesh is not None and (size[part] == scale).all()
+    volume, com, tensor = convex_hull(mesh).solid
+    hull = Inertia(mass_kg, scale * com, scale**2 * mass_kg / volume * tensor)
+    return hull.moved((pos[part], quat[part]))
 
 
 def _extents(kind: Shape, size: np.ndarray) -> tuple[float, float, float, float]:

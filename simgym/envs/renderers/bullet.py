@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from simgym.deploy.camera import Camera
 
 from ..draw import PARKED_Z_M, Layout, Look
-from ..engines.bullet import connect, disconnect, import_pybullet
+from ..engines.bullet_base import connect, disconnect, import_pybullet
 from ..scene import Scene, Shape
 from . import Frames
 from . import raster_kernels as kernels

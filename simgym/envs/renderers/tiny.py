@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 
-from ..engines.bullet import xyzw
+from ..engines.bullet_base import xyzw
 from .meshes import Mesh
 
 NEAR_M, FAR_M = 0.02, 100.0  # snapshots are taken from 60 m above

@@ -22,7 +22,7 @@ from simgym.deploy.camera import Camera
 from simgym.errors import UserError
 
 from ..draw import Layout, Look
-from ..engines.bullet import import_pybullet
+from ..engines.bullet_base import import_pybullet
 from ..scene import Scene
 from . import Frames
 from .bullet import BulletRenderer

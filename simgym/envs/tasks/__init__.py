@@ -42,11 +42,27 @@ class Onlooker(NamedTuple):
     fov_rad: float
 
 
+class Paced:
+    """How a task's configuration says how long its steps and episodes are."""
+
+    config: Any
+
+    @property
+    def control_dt_s(self) -> float:
+        """Seconds of one control step."""
+        return 1.0 / self.config.control_rate_hz
+
+    @property
+    def max_steps(self) -> int:
+        """Control steps until truncation."""
+        return round(self.config.time_limit_s * self.config.control_rate_hz)
+
+
 class Task(Protocol):
     """State and arithmetic of ``n`` episodes, made as ``Task(config, randomization)``."""
 
     name: str
-    config: Any  # has `camera` and `control_rate_hz`, beside what the task needs
+    config: Any  # has `camera`, and what `Paced` needs, beside what the task needs
     scene: Scene
     measured: str  # what the robot measures of itself, as a key of observations
     measured_unit: str

@@ -18,7 +18,7 @@ from ...quaternion import wrap_angle, yaw
 from ...robot import load_robot
 from ...scene import Scene
 from ...terms import Drawing
-from .. import Onlooker, Outcome
+from .. import Onlooker, Outcome, Paced
 from ..measures import soft_spl, spl
 from .config import ChairNavConfig, ClutterRanges, RewardConfig
 from .expert import expert_command
@@ -41,7 +41,7 @@ def count_pixels(segmentation: np.ndarray, first_body: int, counts: np.ndarray) 
                     counts[w, body - first_body] += 1
 
 
-class ChairNav:
+class ChairNav(Paced):
     """State and arithmetic of ``n`` episodes of ChairNav."""
 
     name = "ChairNav"
@@ -80,16 +80,6 @@ class ChairNav:
     def usual_range(self) -> tuple[np.ndarray, np.ndarray]:
         """Between which measured speeds and yaw rates a robot usually drives, each (2,)."""
         return self.command_range
-
-    @property
-    def control_dt_s(self) -> float:
-        """Seconds of one control step."""
-        return 1.0 / self.config.control_rate_hz
-
-    @property
-    def max_steps(self) -> int:
-        """Control steps until truncation."""
-        return round(self.config.time_limit_s * self.config.control_rate_hz)
 
     def allocate(self, n: int) -> None:
         """Make room for ``n`` worlds."""

@@ -11,7 +11,8 @@ class GraspEnv(TaskEnv):
 
     ## Task
     1-5 objects of 0.05-0.4 kg stand on a table: boxes, cans, bowls, bottles and hammers of human sizes, at any angle.
-    The hand starts above them, pointing down, where it stays pointing; any one object will do.
+    The hand starts above them, pointing down, where it stays pointing; any one object will do. With `layout.meshes`, a
+    folder of OBJ and STL files, half of the objects are these (`layout.mesh_share`).
 
     ## Action space
     `Box(-1, 1, (5,), float32)`, held for 0.1 s (10 Hz)
@@ -70,7 +71,8 @@ class GraspEnv(TaskEnv):
 
     ## Randomization
     Masses and frictions of the objects vary always. `domain="randomized"`: also appearance, lights, camera, masses of
-    the arm, friction of the fingers, drives and delay; ranges and units in `simgym.envs.config.RandomizationConfig`.
+    the arm, friction of the fingers, drives and delay, and clutter out of the hand's reach: furniture behind the table,
+    things on the walls and at the table's edges; ranges and units in `simgym.envs.config.RandomizationConfig`.
     `split="test"` has layouts, and half of the time kinds of objects, sizes and colours, that `split="train"` never
     draws.
 

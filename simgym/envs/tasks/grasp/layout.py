@@ -1,8 +1,8 @@
-"""Draws Grasp layouts: a table, and things on it that a hand can take."""
+"""Draws Grasp layouts: things on a table that a hand can take, and what is around."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,15 @@ from simgym.errors import UserError
 
 from ...draw import Layout
 from ...quaternion import from_yaw
-from ...scene import Body, Part, Scene, Semantic, Shape
+from ...scene import Body, Scene, Semantic
+from ...terms import Drawing
+from ..chair_nav.config import ClutterRanges
 from ..slots import Slot, slot_body
 from .config import GraspLayoutConfig
+from .meshes import MeshThing
 from .objects import HELD_OUT, KNOWN, MAX_GRASPS, SLOT, THINGS, Sizes, Thing
+from .room import ClutterSampler
 
-TABLE_TOP_M = (-0.25, 0.9, -0.55, 0.55)  # x from, to, y from, to; z = 0, where the arm stands as well
-FLOOR_Z_M, CEILING_Z_M = -0.75, 1.85
 PLACES_M = ((0.37, -0.26), (0.64, 0.26))  # where things stand: lowest and highest x, y of their centres
 GAP_M = 0.045  # between the circles of two things: a finger fits in
 MAX_ATTEMPTS, TRIES = 20, 40
@@ -37,48 +39,50 @@ class Episode:
     grasps: np.ndarray  # (M, G, 4) x, y, z, yaw_rad in the thing's frame; NaN where there is none
     half_m: np.ndarray  # (M, 3) of the bounding box; its centre is half its height up; 0 for slots not used
     hand: np.ndarray  # (4,) x, y, z, yaw_rad of the grasp point at the start
-    kinds: dict[str, str]  # body -> kind, for looks; the bodies' names say it all
+    kinds: dict[str, str]  # body -> kind of clutter, for looks
     facts: dict[str, Any]  # for info["draw"]
 
 
-def fixed_bodies() -> tuple[Body, ...]:
-    """Floor, ceiling, walls and table."""
-    left, right, near, far = TABLE_TOP_M
-    half = ((right - left) / 2, (far - near) / 2, 0.02)
-    top = Part(Shape.BOX, Semantic.TABLE, half, ((left + right) / 2, (near + far) / 2, -half[2]))
-    floor = Part(Shape.PLANE, Semantic.FLOOR, (3.0, 3.0, 0.0), (0.5, 0.0, FLOOR_Z_M))
-    ceiling_quat = (0.0, 1.0, 0.0, 0.0)  # faces down
-    size = floor.size
-    ceiling = Part(Shape.PLANE, Semantic.CEILING, size, (0.5, 0.0, CEILING_Z_M), ceiling_quat, collides=False)
-    walls = (
-        Part(Shape.BOX, Semantic.WALL, (0.05, 3.0, 1.5), (2.5, 0.0, FLOOR_Z_M + 1.5), collides=False),
-        Part(Shape.BOX, Semantic.WALL, (3.0, 0.05, 1.5), (0.5, 2.0, FLOOR_Z_M + 1.5), collides=False),
-    )
-    return Body("floor", (floor,)), Body("ceiling", (ceiling,)), Body("walls", walls), Body("table", (top,))
-
-
-def objects(config: GraspLayoutConfig) -> tuple[Body, ...]:
-    """The slots for things."""
-    return tuple(slot_body(f"object{i}", Semantic.OBJECT, *SLOT) for i in range(config.objects[1]))
+def objects(config: GraspLayoutConfig, meshes: tuple[MeshThing, ...] = ()) -> tuple[Body, ...]:
+    """The slots for things: of shapes, or any one of the meshes."""
+    slots = [slot_body(f"object{i}", Semantic.OBJECT, *SLOT) for i in range(config.objects[1])]
+    parts = tuple(mesh.part for mesh in meshes)
+    return tuple(replace(slot, parts=slot.parts + parts) for slot in slots)
 
 
 class LayoutSampler:
     """Draws layouts into a row of the scene's slots."""
 
-    def __init__(self, scene: Scene, config: GraspLayoutConfig) -> None:
-        self._scene, self._config = scene, config
+    def __init__(
+        self,
+        scene: Scene,
+        config: GraspLayoutConfig,
+        clutter: ClutterRanges,
+        meshes: tuple[MeshThing, ...] = (),
+    ) -> None:
+        self._scene, self._config, self._meshes = scene, config, meshes
+        self._clutter = ClutterSampler(scene, clutter)
         self._nominal = Layout.nominal(scene, 1)
         self._slots = [scene.part_range(scene.num_fixed + k) for k in range(len(scene.objects))]
-        for parts in self._slots:
+        for parts in self._slots + self._clutter.parts:
             self._nominal.part_visible[:, parts] = False
 
-    def sample(self, rng: np.random.Generator, split: str, seed: int) -> tuple[Layout, Episode]:
-        """Draw a layout (one row). Raises GraspLayoutError with the seed where the things found no place."""
+    def sample(
+        self, rng: np.random.Generator, split: str, seed: int, clutter: Drawing | None = None
+    ) -> tuple[Layout, Episode]:
+        """Draw a layout (one row), with an episode's own ranges of clutter if given.
+
+        Raises GraspLayoutError with the seed where the things found no place.
+        """
         for _ in range(MAX_ATTEMPTS):
             layout = Layout(**{name: value.copy() for name, value in vars(self._nominal).items()})
             things = self._place_all(rng, layout, split)
             if len(things) >= self._config.objects[0]:
-                return layout, self._episode(rng, things)
+                episode = self._episode(rng, things)
+                episode.kinds = self._clutter.sample(rng, layout, clutter)
+                if episode.kinds:
+                    episode.facts["clutter"] = list(episode.kinds.values())
+                return layout, episode
         raise GraspLayoutError(
             f"episode seed {seed}: the table has no room for {self._config.objects[0]} things; "
             "lower the first end of env.layout.objects"
@@ -108,13 +112,20 @@ class LayoutSampler:
         kinds = THINGS["test" if held_out else "train"]
         share = HELD_OUT if split == "test" and rng.random() < 0.5 else KNOWN
         hues = HUES["held out" if split == "test" and rng.random() < 0.5 else "known"]
-        shapes = tuple(part.shape for part in self._scene.objects[slot].parts)
-        builder = kinds[list(kinds)[rng.integers(len(kinds))]]
-        thing = builder(Slot(layout, self._slots[slot], shapes), Sizes(rng, share))
+        if self._meshes and rng.random() < self._config.mesh_share:
+            thing = self._show_mesh(layout, slot, int(rng.integers(len(self._meshes))))
+        else:
+            shapes = tuple(part.shape for part in self._scene.objects[slot].parts)
+            builder = kinds[list(kinds)[rng.integers(len(kinds))]]
+            thing = builder(Slot(layout, self._slots[slot], shapes), Sizes(rng, share))
         layout.object_mass_kg[0, slot] = rng.uniform(*self._config.mass_kg)
         layout.object_friction[0, slot] = rng.uniform(*self._config.friction)
         layout.object_rgb[0, slot] = _colour(rng.uniform(*hues), *rng.uniform((0.5, 0.5), (0.95, 1.0)))
         return thing
+
+    def _show_mesh(self, layout: Layout, slot: int, mesh: int) -> Thing:
+        layout.part_visible[0, self._slots[slot].stop - len(self._meshes) + mesh] = True
+        return self._meshes[mesh].thing
 
     def _episode(self, rng: np.random.Generator, things: list[Thing]) -> Episode:
         count = len(self._slots)

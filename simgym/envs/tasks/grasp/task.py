@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from typing import Any
 
 import numpy as np
 
@@ -17,12 +16,16 @@ from ...engines import RobotState
 from ...kinematics import Chain
 from ...quaternion import conjugate, rotate, yaw
 from ...scene import Contact, Scene
-from .. import Onlooker, Outcome
+from ...terms import Drawing
+from .. import Onlooker, Outcome, Paced
+from ..chair_nav.config import ClutterRanges
 from .config import GraspConfig, GraspRewardConfig
 from .expert import Seen, expert_command
-from .layout import Episode, LayoutSampler, fixed_bodies, objects
+from .layout import Episode, LayoutSampler, objects
+from .meshes import read_meshes
 from .objects import MAX_GRASPS
 from .privileged import privileged_dim, privileged_view
+from .room import room_bodies
 
 HOME = np.array(HOME_RAD)
 OPEN_M = 0.08  # between the fingers, at most
@@ -38,7 +41,7 @@ CAMERAS = {
 }
 
 
-class Grasp:
+class Grasp(Paced):
     """State and arithmetic of ``n`` episodes of Grasp."""
 
     name = "Grasp"
@@ -46,7 +49,6 @@ class Grasp:
     command_unit = "m/s, m/s, m/s, rad/s, m"
     action_dim = 5
     ignored: tuple[tuple[str, str], ...] = (
-        ("domain.randomization.clutter.", "nothing stands but objects on a table"),
         ("domain.randomization.dynamics.velocity_noise", "an arm measures its joints exactly"),
         ("domain.flaws.exposure_time_s", "no robot turns on the spot and blurs its picture"),
         ("domain.flaws.readout_s", "no robot turns on the spot and bends its picture"),
@@ -57,31 +59,24 @@ class Grasp:
     onlooker = Onlooker((1.5, -1.0, 0.9), (0.35, 0.0, 0.2), 0.9)
 
     def __init__(self, config: GraspConfig, randomization: RandomizationConfig) -> None:
-        """Raises UsageError where the configuration is impossible, UserError where the Panda is not installed."""
+        """Raises UsageError where the configuration is impossible, UserError without the Panda or for a bad mesh."""
         check(config, "env.")
         self.config, self.robot = config, load_panda(CAMERAS[config.view])
         self.camera_yaw = 3 if config.view == "wrist" else None
-        things = objects(config.layout)
+        layout = config.layout
+        meshes = () if layout.meshes is None else read_meshes(layout.meshes, layout.mesh_unit_m)
+        clutter = randomization.clutter if randomization.enabled else ClutterRanges()
+        things = objects(layout, meshes)
         contacts = [Contact(finger, thing.name) for thing in things for finger in FINGERS]
         contacts += [Contact("panda_link0", "table"), Contact("panda_link5", "panda_link0")]
-        self.scene = Scene(fixed_bodies(), self.robot.links, self.robot.camera_link, things, tuple(contacts))
-        self._sampler = LayoutSampler(self.scene, config.layout)
+        self.scene = Scene(room_bodies(clutter), self.robot.links, self.robot.camera_link, things, tuple(contacts))
+        self._sampler = LayoutSampler(self.scene, layout, clutter, meshes)
         self._chain = Chain(self.robot)
         self._hand_link = self.robot.link_index(GRASP_POINT)
         self.privileged_dim = privileged_dim(len(things))
         speed, turn = config.max_speed_m_s, config.max_yaw_rate_rad_s
         self.command_range = np.array([-speed] * 3 + [-turn, 0.0]), np.array([speed] * 3 + [turn, OPEN_M])
         self.rest = np.array([0.0, 0.0, 0.0, 0.0, OPEN_M])
-
-    @property
-    def control_dt_s(self) -> float:
-        """Seconds of one control step."""
-        return 1.0 / self.config.control_rate_hz
-
-    @property
-    def max_steps(self) -> int:
-        """Control steps until truncation."""
-        return round(self.config.time_limit_s * self.config.control_rate_hz)
 
     def allocate(self, n: int) -> None:
         """Make room for ``n`` worlds."""
@@ -97,10 +92,15 @@ class Grasp:
         self._distance_m, self._lift, self._holding = np.zeros(n), np.zeros(n), np.zeros(n)
 
     def sample(
-        self, rng: np.random.Generator, split: str, seed: int, place: int | None = None, clutter: Any = None
+        self,
+        rng: np.random.Generator,
+        split: str,
+        seed: int,
+        place: int | None = None,
+        clutter: Drawing | None = None,
     ) -> tuple[Layout, Episode]:
-        """Draw one layout; see `LayoutSampler.sample`. No place has things of its own here, and there is no clutter."""
-        layout, episode = self._sampler.sample(rng, split, seed)
+        """Draw one layout; see `LayoutSampler.sample`. No place has objects of its own here."""
+        layout, episode = self._sampler.sample(rng, split, seed, clutter)
         arm = HOME[None]
         for _ in range(5):
             arm = self._chain.solve(arm, episode.hand[None, :3], episode.hand[None, 3], HOME)
