@@ -19,7 +19,7 @@ from .arm import Arm
 from .camera_flaws import CameraFlaws
 from .config import DomainConfig, RandomizationConfig, check_domain, term_groups
 from .curriculum import Boundary, Curriculum
-from .draw import Draw, Dynamics, Look, Setting
+from .draw import Draw, Dynamics, Layout, Look, Setting
 from .drive import CommandPath
 from .dynamics import sample_dynamics
 from .engines import make_engine
@@ -143,9 +143,7 @@ class Simulation:
             draw = self._draw(world, int(seed), startup_seed)
             row = np.array([world])
             self.engine.apply(row, draw.layout, draw.dynamics)
-            self.renderer.apply(row, draw.layout, draw.look)
-            if self._twin is not None:
-                self._twin.apply(int(world), draw.layout, draw.look)
+            self._show(world, draw.layout, draw.look)
             self._commands.apply(row, draw.dynamics)
             self._measurement_noise[world] = self.task.noise(draw.dynamics)
             for group, due in self._due.items():
@@ -188,12 +186,17 @@ class Simulation:
     def _draw_dynamics(self, episode: _Episode) -> tuple[Dynamics, dict[str, Any]]:
         return sample_dynamics(episode.rng(DYNAMICS_STREAM), episode.terms("dynamics"))
 
+    def _show(self, world: int, layout: Layout, look: Look) -> None:
+        self.renderer.apply(np.array([world]), layout, look)
+        if self._twin is not None:
+            self._twin.apply(world, layout, look)
+
     def _vary(self, group: str, world: int) -> None:
         """Draw the interval terms of a group again in a running episode: the others come out as before."""
         episode, row = self._episodes[world], np.array([world])
         episode.times[group] = episode.times.get(group, 0) + 1
         if group == "look":
-            self.renderer.apply(row, episode.setting.layout, self._draw_look(episode)[0])
+            self._show(world, episode.setting.layout, self._draw_look(episode)[0])
         elif group == "dynamics":
             dynamics, _ = self._draw_dynamics(episode)
             self.engine.vary(row, dynamics)
