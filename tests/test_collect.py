@@ -111,7 +111,8 @@ def twin_pair(domain: DomainConfig) -> tuple[np.ndarray, np.ndarray]:
 def cluttered(name: str, **counts: int) -> DomainConfig:
     """A domain with exactly so many of some kinds of clutter."""
     domain = DOMAINS[name]
-    clutter = replace(domain.randomization.clutter, **{kind: (count, count) for kind, count in counts.items()})
+    ranges: dict[str, Any] = {kind: (count, count) for kind, count in counts.items()}
+    clutter = replace(domain.randomization.clutter, **ranges)
     return replace(domain, randomization=replace(domain.randomization, clutter=clutter))
 
 

@@ -143,7 +143,7 @@ class Simulation:
             draw = self._draw(world, int(seed), startup_seed)
             row = np.array([world])
             self.engine.apply(row, draw.layout, draw.dynamics)
-            self._show(int(world), draw.layout, draw.look)
+            self._show(world, draw.layout, draw.look)
             self._commands.apply(row, draw.dynamics)
             self._measurement_noise[world] = self.task.noise(draw.dynamics)
             for group, due in self._due.items():
@@ -185,6 +185,11 @@ class Simulation:
 
     def _draw_dynamics(self, episode: _Episode) -> tuple[Dynamics, dict[str, Any]]:
         return sample_dynamics(episode.rng(DYNAMICS_STREAM), episode.terms("dynamics"))
+
+    def _show(self, world: int, layout: Layout, look: Look) -> None:
+        self.renderer.apply(np.array([world]), layout, look)
+        if self._twin is not None:
+            self._twin.apply(world, layout, look)
 
     def _vary(self, group: str, world: int) -> None:
         """Draw the interval terms of a group again in a running episode: the others come out as before."""

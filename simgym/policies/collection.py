@@ -119,7 +119,8 @@ def fresh_frames(domain: DomainConfig) -> DomainConfig:
         value = getattr(domain.flaws, name)
         if value not in ((0, 0), getattr(usual, name)):
             raise UsageError(f"domain.flaws.{name}={list(value)}: labels fit fresh frames only, so leave it out")
-    return replace(domain, flaws=replace(domain.flaws, **dict.fromkeys(DELIVERY, (0, 0))))
+    fresh: dict[str, Any] = dict.fromkeys(DELIVERY, (0, 0))
+    return replace(domain, flaws=replace(domain.flaws, **fresh))
 
 
 def collect(

@@ -113,6 +113,16 @@ def test_every_look_term_changes_the_picture_at_a_reset_and_live_ones_within_an_
             assert not np.array_equal(still[3], varied[3]), name
 
 
+def test_the_canonical_twin_follows_a_camera_that_moves_within_an_episode() -> None:
+    chosen = {"interval": ("camera_pitch_deg", "camera_height_m"), "interval_s": (0.4, 0.4)}
+    simulation = Simulation(CONFIGS["ChairNav"], randomized(look=chosen), twin=True)
+    simulation.reset(np.array([0]), np.array([4]))
+    for _ in range(8):
+        simulation.step(np.array([[-1.0, 0.0]]))
+        np.testing.assert_array_equal(simulation.canonical().depth, simulation.observe().depth)
+    simulation.close()
+
+
 def test_flaws_of_the_delivery_and_exposure_vary_in_an_episode() -> None:
     for name, high in (("exposure_ev", 2.0), ("latency_steps", 5), ("jpeg_loss", 90), ("dropped", 1.0)):
         lives = []
