@@ -206,11 +206,6 @@ class Simulation:
             self.flaws.vary(world, episode.seed, episode.unit_seed, episode.terms(group))
         self._due[group][world] += self._steps_to_next(episode.terms(group))
 
-    def _show(self, world: int, layout: Layout, look: Look) -> None:
-        self.renderer.apply(np.array([world]), layout, look)
-        if self._twin is not None:
-            self._twin.apply(world, layout, look)
-
     def _steps_to_next(self, terms: Drawing) -> int:
         return max(1, round(terms.next_interval_s() / self.task.control_dt_s))
 
