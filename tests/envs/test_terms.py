@@ -41,9 +41,9 @@ PINNED = {
     ("ChairNav", "adr"): "aaeef88bdef4182b",
     ("ChairNav", "standin"): "0f9c4796fb8ef60e",
     ("Grasp", "sim"): "690b0337f272361b",
-    ("Grasp", "randomized"): "e847b425151374a6",
-    ("Grasp", "adr"): "ecad7230a2dea6c5",
-    ("Grasp", "standin"): "bf268c1fb5d35b04",
+    ("Grasp", "randomized"): "63ba70922eb7cbe6",
+    ("Grasp", "adr"): "3428395b5b3bb8d1",
+    ("Grasp", "standin"): "b2d57719d91e33b5",
 }
 
 
