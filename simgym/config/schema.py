@@ -39,6 +39,9 @@ class PPOConfig:
     hidden_units: int = option(128, "width of the hidden layer of actor and critic", low=1)
     frame_stack: int = option(2, "frames that the policy sees at once", low=1, high=16)
     frame_stride: int = option(4, "control steps between two of these frames", low=1)
+    averages_s: tuple[float, ...] = option(
+        (2.0, 8.0), "time constants of averages of what is measured, seen as well", unit="s", low=0.01
+    )
     imitation_steps: int = option(150_000, "steps that follow the expert before PPO takes over", low=0)
 
     def __post_init__(self) -> None:

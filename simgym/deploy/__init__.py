@@ -5,10 +5,11 @@ from simgym.errors import BundleError
 from .bundle import Contract, TensorSpec, check_camera, load_bundle, policy_contract
 from .camera import Calibration, Camera, CameraError
 from .goggles import Goggles
-from .policy import FrameStack, Policy, PolicyError, stack_channels
+from .policy import Averages, FrameStack, Memory, Policy, PolicyError, stack_channels
 from .resampling import Resampler, SizedResamplers
 
 __all__ = [
+    "Averages",
     "BundleError",
     "Calibration",
     "Camera",
@@ -16,6 +17,7 @@ __all__ = [
     "Contract",
     "FrameStack",
     "Goggles",
+    "Memory",
     "Policy",
     "PolicyError",
     "Resampler",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from simgym.errors import BundleError
 from .camera import Camera, CameraError
 
 METADATA_KEY = "simgym"
-CONTRACT_VERSION = 1  # raised whenever an older simgym could not run a newer bundle
+CONTRACT_VERSION = 2  # raised whenever an older simgym could not run a newer bundle
 KINDS = ("policy", "goggles")
 CAMERA_TOLERANCE_PX = 0.01
 ONNX_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
@@ -73,6 +73,7 @@ class Contract:
         camera: the simulated camera whose images the bundle takes.
         frame_stack: how many frames the bundle sees at once, oldest first; 1 for goggles.
         frame_stride: control steps between two of these frames.
+        averages_s: time constants of the averages that follow what is measured in the second input of a policy.
         inputs: of the graph.
         outputs: of the graph, in physical units.
         rate_hz: how often the bundle expects to be run.
@@ -96,6 +97,7 @@ class Contract:
     licence: str
     training: Mapping[str, Any] = field(default_factory=dict)
     frame_stride: int = 1
+    averages_s: tuple[float, ...] = ()
     version: int = CONTRACT_VERSION
 
     def __post_init__(self) -> None:
@@ -106,6 +108,8 @@ class Contract:
             raise BundleError(f"frame_stack must be a whole number of at least 1, got {self.frame_stack!r}")
         if not isinstance(self.frame_stride, int) or self.frame_stride < 1:
             raise BundleError(f"frame_stride must be a whole number of at least 1, got {self.frame_stride!r}")
+        if not all(math.isfinite(value) and value > 0 for value in self.averages_s):
+            raise BundleError(f"averages_s must be positive, got {self.averages_s!r}")
         if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise BundleError(f"rate_hz must be positive, got {self.rate_hz!r}")
 
@@ -136,8 +140,9 @@ class Contract:
         _check_keys(cls, data, "the contract")
         try:
             tensors = {key: tuple(_tensor_spec(item) for item in data[key]) for key in ("inputs", "outputs")}
+            listed = {key: tuple(data[key]) for key in ("domains", "averages_s")}
             camera = Camera(**_check_keys(Camera, data["camera"], "camera"))
-            return cls(**data | tensors | {"camera": camera, "domains": tuple(data["domains"])})
+            return cls(**data | tensors | listed | {"camera": camera})
         except (TypeError, CameraError) as error:
             raise BundleError(f"the contract holds a wrong value: {error}") from error
 
@@ -153,6 +158,7 @@ def policy_contract(
     licence: str,
     training: Mapping[str, Any] | None = None,
     frame_stride: int = 1,
+    averages_s: tuple[float, ...] = (),
     measured: TensorSpec = VELOCITY,
     command_unit: str = VELOCITY.unit,
 ) -> Contract:
@@ -169,6 +175,7 @@ def policy_contract(
         licence: SPDX identifier of the weights' licence.
         training: the training summary.
         frame_stride: control steps between two of the frames.
+        averages_s: time constants of the averages of what is measured that the policy sees as well.
         measured: what the robot measures of itself; the default is that of a driving one.
         command_unit: of the command's values.
     """
@@ -180,7 +187,7 @@ def policy_contract(
         frame_stack=frame_stack,
         inputs=(
             TensorSpec("image", image, "uint8", "sRGB", (0.0,), (255.0,)),
-            measured,
+            replace(measured, shape=("N", int(measured.shape[-1]) * (1 + len(averages_s)))),
         ),
         outputs=(
             TensorSpec(
@@ -197,6 +204,7 @@ def policy_contract(
         licence=licence,
         training=training or {},
         frame_stride=frame_stride,
+        averages_s=averages_s,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from simgym.errors import BundleError, UserError
 
-from .bundle import load_bundle
+from .bundle import Contract, load_bundle
 
 
 class PolicyError(UserError, ValueError):
@@ -72,6 +72,109 @@ class FrameStack:
         self._ring = None
 
 
+class Averages:
+    """Exponential averages of what each of n worlds measured, over some time constants: how much it has turned lately.
+
+    ``average += (1 - exp(-dt / time constant)) (measured - average)``; an episode begins with what is measured first.
+
+    Args:
+        time_constants_s: (T,) of the averages; none keeps what is measured as it is.
+        dt_s: from one push to the next.
+        n: worlds.
+    """
+
+    def __init__(self, time_constants_s: Sequence[float], dt_s: float, n: int = 1) -> None:
+        self.n, self.count = n, len(time_constants_s)
+        self._gain = 1 - np.exp(-dt_s / np.asarray(time_constants_s, np.float32))[:, None]  # (T, 1)
+        self._averages: np.ndarray | None = None  # (n, T, D)
+
+    def push(self, measured: np.ndarray, reset_mask: np.ndarray | None = None) -> np.ndarray:
+        """Take in what was measured.
+
+        Args:
+            measured: (n, D) float32.
+            reset_mask: (n,) bool, worlds where an episode begins. The first push begins one in every world.
+
+        Returns:
+            (n, D (1 + T)) float32: what was measured, then its averages in the order of the time constants.
+
+        Raises:
+            PolicyError: what is measured is not (n, D).
+        """
+        if measured.ndim != 2 or len(measured) != self.n:
+            raise PolicyError(f"expected measurements of shape ({self.n}, D), got {measured.shape}")
+        now = measured[:, None].astype(np.float32)  # (n, 1, D)
+        if self._averages is None:
+            self._averages = np.repeat(now, len(self._gain), axis=1)
+        self._averages += self._gain * (now - self._averages)
+        if reset_mask is not None:
+            self.refill(measured, reset_mask)
+        return np.concatenate([now, self._averages], axis=1).reshape(self.n, -1)
+
+    def refill(self, measured: np.ndarray, worlds: np.ndarray) -> None:
+        """Begin an episode in some worlds (n,) bool, with what is measured there of (n, D)."""
+        if self._averages is not None:
+            self._averages[worlds] = measured[worlds, None]
+
+    def reset(self) -> None:
+        """Forget everything: the next push begins an episode in every world."""
+        self._averages = None
+
+
+class Memory:
+    """What a policy sees beside the present, the same on a robot, in evaluation and in training.
+
+    Args:
+        frame_stack: images seen at once, see `FrameStack`.
+        frame_stride: control steps between two of them.
+        averages_s: time constants of averages of what is measured, see `Averages`.
+        dt_s: of a control step.
+        n: worlds.
+    """
+
+    def __init__(
+        self, frame_stack: int, frame_stride: int, averages_s: Sequence[float], dt_s: float, n: int = 1
+    ) -> None:
+        self.frames = FrameStack(frame_stack, n, frame_stride)
+        self.averages = Averages(averages_s, dt_s, n)
+
+    @classmethod
+    def of(cls, contract: Contract, n: int = 1) -> Memory:
+        """The memory that a policy's contract asks for."""
+        return cls(contract.frame_stack, contract.frame_stride, contract.averages_s, 1 / contract.rate_hz, n)
+
+    def push(
+        self, images: np.ndarray, measured: np.ndarray, reset_mask: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Append a control step: (n, H, W, 3) and (n, D) -> (n, K, H, W, 3) and (n, D (1 + T)).
+
+        Raises:
+            PolicyError: as `FrameStack.push` and `Averages.push`.
+        """
+        return self.frames.push(images, reset_mask), self.averages.push(measured, reset_mask)
+
+    def begin(self, images: np.ndarray, measured: np.ndarray, worlds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Begin an episode in some worlds (n,) bool, with no step in the others.
+
+        Args:
+            images: (n, H, W, 3) uint8, of which those of ``worlds`` count.
+            measured: (n, D) float32, likewise.
+            worlds: (n,) bool.
+
+        Returns:
+            What `push` would give for these worlds alone.
+        """
+        self.frames.refill(images, worlds)
+        self.averages.refill(measured, worlds)
+        frames = np.repeat(images[worlds, None], self.frames.k, axis=1)
+        return frames, np.tile(measured[worlds], 1 + self.averages.count)
+
+    def reset(self) -> None:
+        """Forget everything: the next push begins an episode in every world."""
+        self.frames.reset()
+        self.averages.reset()
+
+
 def stack_channels(frames: np.ndarray) -> np.ndarray:
     """Frames as one image with 3K channels, the oldest frame's first: the layout that policies are trained on.
 
@@ -110,19 +213,19 @@ class Policy:
             )
         self._measured = inputs[1]
         self._sizes = tuple(int(spec.shape[-1]) for spec in (self.contract.inputs[1], self.contract.outputs[0]))
-        self._stack = FrameStack(self.contract.frame_stack, stride=self.contract.frame_stride)
+        self._memory = Memory.of(self.contract)
 
     def reset(self) -> None:
         """Begin an episode: the next image fills the whole frame stack."""
-        self._stack.reset()
+        self._memory.reset()
 
     def act(self, image: np.ndarray, measured: np.ndarray) -> np.ndarray:
-        """Decide on one frame; refused input leaves the frame stack as it was.
+        """Decide on one frame; refused input leaves the memory as it was.
 
         Args:
             image: (H, W, 3) uint8 RGB of the contract's camera.
-            measured: (D,) what the contract's second input says. Of a robot that drives: measured forward speed in m/s
-                and yaw rate in rad/s (positive is left).
+            measured: (D,) what the contract's second input says, without averages. Of a robot that drives: measured
+                forward speed in m/s and yaw rate in rad/s (positive is left).
 
         Returns:
             (C,) float32 command as the contract's output says. Of a robot that drives: forward speed and yaw rate.
@@ -132,16 +235,15 @@ class Policy:
         """
         camera = self.contract.camera
         check_images(image, (camera.height, camera.width, 3))
-        measured = _finite(measured, self._sizes[:1], self._measured)
-        frames = self._stack.push(image[None])
-        return self.act_batch(frames, measured[None])[0]
+        measured = _finite(measured, (self._sizes[0] // (1 + len(self.contract.averages_s)),), self._measured)
+        return self.act_batch(*self._memory.push(image[None], measured[None]))[0]
 
     def act_batch(self, frames: np.ndarray, measured: np.ndarray) -> np.ndarray:
-        """Decide on N worlds whose frames the caller stacks (`FrameStack`); keeps no state.
+        """Decide on N worlds of which the caller remembers what was before (`Memory`); keeps no state.
 
         Args:
             frames: (N, K, H, W, 3) uint8 RGB, oldest first.
-            measured: (N, D), see `act`.
+            measured: (N, D (1 + T)), what `act` takes and then its averages over the contract's time constants.
 
         Returns:
             (N, C) float32 commands, see `act`.

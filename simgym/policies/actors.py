@@ -9,7 +9,7 @@ import numpy as np
 
 from simgym.deploy.bundle import check_camera
 from simgym.deploy.goggles import Goggles
-from simgym.deploy.policy import FrameStack, Policy, stack_channels
+from simgym.deploy.policy import Memory, Policy, stack_channels
 from simgym.envs.simulation import Simulation
 from simgym.errors import BundleError
 
@@ -58,27 +58,26 @@ class BundleActor:
 
     def __init__(self, policy: Policy, goggles: Goggles | None, num_worlds: int) -> None:
         self._policy, self._goggles = policy, goggles
-        self._stack = FrameStack(policy.contract.frame_stack, num_worlds, policy.contract.frame_stride)
+        self._memory = Memory.of(policy.contract, num_worlds)
 
     def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
         """See `Actor.act`."""
         observation = simulation.observe()
         image = observation.image if self._goggles is None else self._goggles.translate(observation.image)
-        frames = self._stack.push(image, begun)
-        return simulation.task.action(self._policy.act_batch(frames, observation.measured))
+        return simulation.task.action(self._policy.act_batch(*self._memory.push(image, observation.measured, begun)))
 
 
 class ModelActor:
     """A Stable-Baselines3 model in training, acting by its mean."""
 
-    def __init__(self, model: OnPolicyAlgorithm, stack: FrameStack) -> None:
-        self._model, self._stack = model, stack
+    def __init__(self, model: OnPolicyAlgorithm, memory: Memory) -> None:
+        self._model, self._memory = model, memory
 
     def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
         """See `Actor.act`."""
         observation = simulation.observe()
-        frames = self._stack.push(observation.image, begun)  # (n, K, H, W, 3)
-        seen = {"image": stack_channels(frames), simulation.task.measured: observation.measured}
+        frames, measured = self._memory.push(observation.image, observation.measured, begun)  # (n, K, H, W, 3)
+        seen = {"image": stack_channels(frames), simulation.task.measured: measured}
         sensed = with_privileged(seen, self._model.policy)
         action, _ = self._model.predict(sensed, deterministic=True)
         return action

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from simgym.bundling import save_bundle
 from simgym.config.schema import TrainConfig
 from simgym.deploy.bundle import Contract, TensorSpec, policy_contract
-from simgym.deploy.policy import FrameStack, Policy
+from simgym.deploy.policy import Memory, Policy
 from simgym.envs.curriculum import Curriculum
 from simgym.envs.simulation import Simulation
 from simgym.errors import UsageError
@@ -61,13 +61,13 @@ class Interrupted(Exception):
 
 def build_env(config: TrainConfig, simulation: Simulation) -> SimulationVecEnv:
     """The worlds to train in, with the frames that the policy asks for."""
-    algo = config.algo
-    return SimulationVecEnv(simulation, algo.frame_stack, algo.frame_stride, config.seed, bootstrap_time_limit=False)
+    memory = new_memory(config, simulation)
+    return SimulationVecEnv(simulation, memory, config.seed, bootstrap_time_limit=False)
 
 
 def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | None) -> ImitatingPPO:
     """Imitation, then PPO, with our vision network; the learning rate falls linearly over the training."""
-    algo = config.algo
+    algo, remembered = config.algo, 1 + len(config.algo.averages_s)
     model = ImitatingPPO(
         AsymmetricPolicy,
         env,
@@ -83,7 +83,7 @@ def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | N
             "features_extractor_kwargs": {
                 "channels": tuple(algo.channels),
                 "code_dim": algo.code_dim,
-                "usual_range": env.simulation.task.usual_range,
+                "usual_range": tuple(np.tile(bound, remembered) for bound in env.simulation.task.usual_range),
             },
             "hidden_units": algo.hidden_units,
             "camera_yaw": env.simulation.task.camera_yaw,
@@ -154,7 +154,7 @@ class Segments(BaseCallback):
         """Evaluate, log, and write the checkpoint (and the best model)."""
         assert isinstance(self.model, PPO)
         config = self.config
-        actor = ModelActor(self.model, _new_stack(config, self._evaluation))
+        actor = ModelActor(self.model, new_memory(config, self._evaluation))
         seeds = episode_seeds(EVALUATION_SEED, config.eval_episodes, "train")
         evaluation = evaluate(self._evaluation, actor, seeds, progress=False)
         summary = evaluation.summary()
@@ -298,25 +298,29 @@ def _contract(config: TrainConfig, simulation: Simulation, training: dict[str, A
         licence=LICENCE,
         training=training,
         frame_stride=config.algo.frame_stride,
+        averages_s=config.algo.averages_s,
         measured=TensorSpec(task.measured, ("N", len(task.measured_range[0])), "float32", task.measured_unit),
         command_unit=task.command_unit,
     )
 
 
-def _new_stack(config: TrainConfig, simulation: Simulation) -> FrameStack:
-    return FrameStack(config.algo.frame_stack, simulation.num_worlds, config.algo.frame_stride)
+def new_memory(config: TrainConfig, simulation: Simulation) -> Memory:
+    """The memory that a policy of this configuration has, empty."""
+    algo, dt_s = config.algo, simulation.task.control_dt_s
+    return Memory(algo.frame_stack, algo.frame_stride, algo.averages_s, dt_s, simulation.num_worlds)
 
 
 def _collect_frames(simulation: Simulation, model: PPO, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
     """Real observations to compare the bundle on: stacked frames (F, K, H, W, 3), and what is measured (F, D)."""
-    actor, stack = ModelActor(model, _new_stack(config, simulation)), _new_stack(config, simulation)
+    actor, memory = ModelActor(model, new_memory(config, simulation)), new_memory(config, simulation)
     everywhere = np.ones(simulation.num_worlds, bool)
     simulation.reset(np.arange(simulation.num_worlds), np.array(episode_seeds(0, simulation.num_worlds, "test")))
     frames, measured = [], []
     for step in range(EXPORT_FRAMES // simulation.num_worlds):
         begun = everywhere if step == 0 else ~everywhere
         observation = simulation.observe()
-        frames.append(stack.push(observation.image, begun))
-        measured.append(observation.measured.copy())
+        seen, remembered = memory.push(observation.image, observation.measured, begun)
+        frames.append(seen)
+        measured.append(remembered)
         simulation.step(actor.act(simulation, begun))
     return np.concatenate(frames), np.concatenate(measured)

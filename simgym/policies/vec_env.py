@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
-from simgym.deploy.policy import FrameStack, stack_channels
+from simgym.deploy.policy import Memory, stack_channels
 from simgym.envs.simulation import Simulation, draw_episode_seed
 from simgym.envs.spaces import action_space, check_action
 
@@ -19,9 +19,9 @@ from .networks import EXPERT, PRIVILEGED
 class SimulationVecEnv(VecEnv):
     """A batch whose observations are what a policy senses and, for training alone, ``privileged`` and ``expert``.
 
-    ``image`` (3K, H, W) uint8 has K frames, oldest first and ``frame_stride`` steps apart; what the robot measures of
-    itself is called as the task calls it, ``velocity`` or ``proprio``; ``privileged``, for the critic, is
-    `Task.privileged`; ``expert`` (A,) float32, for imitation, is what the task's expert would do now. Without
+    ``image`` (3K, H, W) uint8 has the frames that ``memory`` shows, oldest first; what the robot measures of
+    itself, with its averages, is called as the task calls it, ``velocity`` or ``proprio``; ``privileged``, for the
+    critic, is `Task.privileged`; ``expert`` (A,) float32, for imitation, is what the task's expert would do now. Without
     ``bootstrap_time_limit`` the time limit counts as an end like any other, which is right for a critic that sees the
     time left: hesitating then costs what success would have brought.
 
@@ -33,18 +33,18 @@ class SimulationVecEnv(VecEnv):
     def __init__(
         self,
         simulation: Simulation,
-        frame_stack: int,
-        frame_stride: int = 1,
+        memory: Memory,
         seed: int = 0,
         bootstrap_time_limit: bool = True,
     ) -> None:
         self.simulation, self._bootstrap = simulation, bootstrap_time_limit
         camera, n, task = simulation.camera, simulation.num_worlds, simulation.task
-        self._stack = FrameStack(frame_stack, n, frame_stride)
+        self._memory = memory
+        low, high = (np.tile(bound, 1 + memory.averages.count) for bound in task.measured_range)
         space = spaces.Dict(
             {
-                "image": spaces.Box(0, 255, (3 * frame_stack, camera.height, camera.width), np.uint8),
-                task.measured: spaces.Box(-np.inf, np.inf, task.measured_range[0].shape, np.float32),
+                "image": spaces.Box(0, 255, (3 * memory.frames.k, camera.height, camera.width), np.uint8),
+                task.measured: spaces.Box(low, high),
                 PRIVILEGED: spaces.Box(-np.inf, np.inf, (task.privileged_dim,), np.float32),
                 EXPERT: spaces.Box(-1, 1, (task.action_dim,), np.float32),
             }
@@ -69,7 +69,7 @@ class SimulationVecEnv(VecEnv):
     def reset(self) -> dict[str, np.ndarray]:
         """Start an episode in every world."""
         self._start(np.arange(self.num_envs))
-        self._stack.reset()
+        self._memory.reset()
         return self._observe(None)
 
     def _start(self, worlds: np.ndarray) -> None:
@@ -82,10 +82,10 @@ class SimulationVecEnv(VecEnv):
 
     def _observe(self, begun: np.ndarray | None) -> dict[str, np.ndarray]:
         observation = self.simulation.observe()
-        frames = self._stack.push(observation.image, begun)  # (n, K, H, W, 3)
+        frames, measured = self._memory.push(observation.image, observation.measured, begun)  # (n, K, H, W, 3)
         return {
             "image": stack_channels(frames),
-            self.simulation.task.measured: observation.measured.copy(),
+            self.simulation.task.measured: measured,
             **self._for_training(),
         }
 
@@ -135,13 +135,12 @@ class SimulationVecEnv(VecEnv):
         """Restart the ended worlds and put their first observations in the place of their last ones."""
         self._start(np.flatnonzero(done))
         fresh = self.simulation.observe()
-        first = fresh.image[done].transpose(0, 3, 1, 2)  # (d, 3, H, W)
+        frames, measured = self._memory.begin(fresh.image, fresh.measured, done)
         observation = {name: values.copy() for name, values in observation.items()}
-        observation["image"][done] = np.tile(first, (1, self._stack.k, 1, 1))
-        observation[self.simulation.task.measured][done] = fresh.measured[done]
+        observation["image"][done] = stack_channels(frames)
+        observation[self.simulation.task.measured][done] = measured
         for name, values in self._for_training().items():
             observation[name][done] = values[done]
-        self._stack.refill(fresh.image, done)
         return observation
 
     def close(self) -> None:

@@ -68,8 +68,8 @@ def test_wrong_kind(policy_path, goggles_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "version 2, but this simgym reads version 1"),
-        ({"version": 2, "a_key_of_the_future": 1}, "version 2"),
+        ({"version": 3}, "version 3, but this simgym reads version 2"),
+        ({"version": 3, "a_key_of_the_future": 1}, "version 3"),
         ({"kind": "hat"}, "kind must be one of policy, goggles"),
         ({"colour": "red"}, "unknown key 'colour'"),
         ({"rate_hz": None}, "no 'rate_hz'"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from simgym.deploy import BundleError, FrameStack, Goggles, Policy, PolicyError, stack_channels
+from simgym.deploy import Averages, BundleError, FrameStack, Goggles, Policy, PolicyError, stack_channels
 
 
 def image(value: int) -> np.ndarray:
@@ -21,6 +21,35 @@ def images(*values: int) -> np.ndarray:
 def shown(frames: np.ndarray) -> list[list[int]]:
     """The grey value of each frame: (n, K)."""
     return frames[:, :, 0, 0, 0].tolist()
+
+
+class TestAverages:
+    def test_closed_form(self):
+        """A step from a to b is approached exponentially, by each time constant."""
+        averages, dt_s = Averages((2.0, 8.0), 0.2), 0.2
+        start, then = np.array([[1.0, -1.0]], np.float32), np.array([[3.0, 0.0]], np.float32)
+        np.testing.assert_array_equal(averages.push(start), np.tile(start, 3))
+        for k in range(1, 30):
+            out = averages.push(then)[0]
+            left = np.exp(-k * dt_s / np.array([2.0, 8.0]))[:, None]  # (T, 1)
+            np.testing.assert_allclose(out[2:].reshape(2, 2), then + left * (start - then), atol=1e-5)
+            np.testing.assert_array_equal(out[:2], then[0])
+
+    def test_none_leaves_measurements_as_they_are(self):
+        measured = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+        averages = Averages((), 0.1, 4)
+        for _ in range(3):
+            np.testing.assert_array_equal(averages.push(measured), measured)
+
+    def test_an_episode_begins_in_some_worlds_only(self):
+        averages = Averages((1.0,), 0.5, 2)
+        averages.push(np.zeros((2, 1), np.float32))
+        out = averages.push(np.ones((2, 1), np.float32), np.array([False, True]))
+        assert out[1].tolist() == [1.0, 1.0] and 0 < out[0, 1] < 0.5
+
+    def test_wrong_shape(self):
+        with pytest.raises(PolicyError, match=r"\(2, D\)"):
+            Averages((1.0,), 0.5, 2).push(np.zeros((3, 2), np.float32))
 
 
 class TestFrameStack:

@@ -9,6 +9,7 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
 
+from simgym.deploy.policy import Averages, Memory
 from simgym.envs.config import DOMAINS
 from simgym.envs.simulation import Simulation
 from simgym.envs.tasks.chair_nav.config import RewardConfig
@@ -20,8 +21,9 @@ STACK = 3
 SHORT = chair_nav(time_limit_s=2.0)  # 10 steps
 
 
-def make(n: int = 3, stack: int = STACK, seed: int = 0, config=SHORT, domain: str = "randomized") -> Any:
-    return SimulationVecEnv(Simulation(config, DOMAINS[domain], n), stack, seed=seed)
+def make(n: int = 3, stack: int = STACK, seed: int = 0, config=SHORT, domain: str = "randomized", averages=()) -> Any:
+    simulation = Simulation(config, DOMAINS[domain], n)
+    return SimulationVecEnv(simulation, Memory(stack, 1, averages, simulation.task.control_dt_s, n), seed=seed)
 
 
 def actions(n: int, steps: int) -> np.ndarray:
@@ -234,3 +236,25 @@ def test_ppo_learns_from_it_for_two_updates():
     assert moved == set(before)
     assert all(torch.isfinite(p).all() for p in model.policy.parameters())
     assert len(model.ep_info_buffer or ()) >= 4  # ended episodes reach SB3's logs
+
+
+def test_averages_of_an_episode_are_those_of_its_own_measurements():
+    """Worked out anew from what each world measured since its episode began, over ends of episodes."""
+    env, constants = make(averages=(0.5, 3.0)), (0.5, 3.0)
+    dt_s, seen = env.simulation.task.control_dt_s, env.reset()["velocity"]
+    alone = [Averages(constants, dt_s) for _ in range(3)]
+    expected = np.concatenate([alone[i].push(seen[i : i + 1, :2]) for i in range(3)])
+    np.testing.assert_array_equal(seen, expected)
+    ends = 0
+    for action in actions(3, 25):
+        observation, _, done, infos = env.step(action)
+        for i in range(3):
+            if done[i]:
+                ends += 1
+                last = infos[i]["terminal_observation"]["velocity"]
+                np.testing.assert_array_equal(last, alone[i].push(last[None, :2])[0])
+                alone[i].reset()
+            now = observation["velocity"][i : i + 1]
+            np.testing.assert_array_equal(now, alone[i].push(now[:, :2]))
+    assert ends > 3
+    env.close()
