@@ -12,9 +12,10 @@ import numpy as np
 
 from simgym.errors import UserError
 from simgym.files import atomic_path
+from simgym.report_page import enlarge
 
 from .evaluation import Trace
-from .pictures import BLUE, GREEN, INK, RED, WHITE, FloorPlan, enlarge
+from .pictures import BLUE, GREEN, INK, RED, WHITE, FloorPlan
 
 SPEED = 3  # times real time
 PANEL_PX = 360  # about the height of both pictures
