@@ -168,7 +168,9 @@ class GogglesTrainConfig:
     steps: int = option(8000, "gradient steps", low=1)
     batch_size: int = option(16, "frames of each source a step and process", low=1)
     crop: float = option(1.0, "edge of the crops to learn from, as a share of the picture's", low=0.1, high=1.0)
-    segmentation_steps: int = option(1500, "gradient steps of the segmentation network, beforehand", low=1)
+    segmentation_steps: int = option(
+        1500, "gradient steps of the segmentation network, beforehand; without it no semantic terms, no KID", low=0
+    )
     checkpoint_every: int = option(1000, "steps between two checkpoints", low=1)
     log_every: int = option(50, "steps between two rows of numbers in TensorBoard", low=1)
     pictures_every: int = option(500, "steps between two sheets of pictures in TensorBoard", low=1)

@@ -2,7 +2,7 @@
 
 from simgym.errors import BundleError
 
-from .bundle import Contract, TensorSpec, check_camera, load_bundle, policy_contract
+from .bundle import Contract, TensorSpec, check_camera, goggles_contract, load_bundle, policy_contract
 from .camera import Calibration, Camera, CameraError, Resampler
 from .goggles import Goggles
 from .policy import FrameStack, Policy, PolicyError, stack_channels
@@ -20,6 +20,7 @@ __all__ = [
     "Resampler",
     "TensorSpec",
     "check_camera",
+    "goggles_contract",
     "load_bundle",
     "policy_contract",
     "stack_channels",
