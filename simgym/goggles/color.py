@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from simgym.errors import UserError
 
@@ -27,6 +28,7 @@ TO_LAB = torch.tensor(
         [0.0259040371, 0.7827717662, -0.8086757660],
     ]
 )
+FROM_CONES, FROM_LAB = torch.linalg.inv(TO_CONES), torch.linalg.inv(TO_LAB)
 
 
 class ColorTransfer(nn.Module):
@@ -72,8 +74,8 @@ class ColorTransfer(nn.Module):
     def _from_space(self, values: torch.Tensor) -> torch.Tensor:
         if not self._perceptual:
             return (values * 2 - 1).clamp(-1, 1)
-        cones = _mix(torch.linalg.inv(TO_LAB), values) ** 3
-        linear = _mix(torch.linalg.inv(TO_CONES), cones).clamp(0, 1)
+        cones = _mix(FROM_LAB, values) ** 3
+        linear = _mix(FROM_CONES, cones).clamp(0, 1)
         shown = torch.where(
             linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
         )
@@ -82,4 +84,4 @@ class ColorTransfer(nn.Module):
 
 def _mix(matrix: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """Channels (B, 3, H, W) mixed by a (3, 3) matrix."""
-    return torch.nn.functional.conv2d(images, matrix.to(images).view(3, 3, 1, 1))
+    return functional.conv2d(images, matrix.to(images).view(3, 3, 1, 1))

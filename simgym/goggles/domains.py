@@ -13,6 +13,7 @@ from simgym.errors import UsageError, UserError
 from .frames import Frames
 
 FEWEST = 10  # frames of a source: there is no style in fewer
+SMALLEST_CROP_PX = 24
 LoadSource = Callable[[str, Camera], Frames]
 
 
@@ -49,6 +50,7 @@ def load_domains(config: GogglesTrainConfig, camera: Camera, load_source: LoadSo
     if shown is not None:
         domains["sim"] = shown if shown.canonical is None else replace(shown, rgb=shown.canonical, canonical=None)
     check_needs(config.goggles.method, domains)
+    _check_crop(config, camera)
     return domains
 
 
@@ -77,6 +79,15 @@ def check_needs(method: GogglesMethod, domains: Mapping[str, Frames]) -> None:
 def labelled(domains: Mapping[str, Frames]) -> list[str]:
     """The simulated sources that have labels."""
     return [name for name in ("sim", "pairs") if name in domains and domains[name].segmentation is not None]
+
+
+def _check_crop(config: GogglesTrainConfig, camera: Camera) -> None:
+    width, height = round(config.crop * camera.width), round(config.crop * camera.height)
+    if min(width, height) < SMALLEST_CROP_PX:
+        raise UsageError(
+            f"crop={config.crop}: crops of {width}x{height} pixels are smaller than the {SMALLEST_CROP_PX} that a "
+            "discriminator needs: raise it"
+        )
 
 
 def _check(name: str, frames: Frames, camera: Camera) -> None:

@@ -6,7 +6,9 @@ DistributedDataParallel's hooks do not survive. Averaging the gradients after th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -28,10 +30,11 @@ def make_fabric(device: str, devices: int, precision: str) -> Fabric:
     accelerator = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if accelerator == "cuda" and devices > torch.cuda.device_count():
         raise UsageError(f"devices={devices}: torch finds {torch.cuda.device_count()} GPUs here")
+    arguments: dict[str, Any] = {"accelerator": accelerator, "precision": precision}
     if TorchElasticEnvironment.detect():
-        return Fabric(accelerator=accelerator, devices="auto", strategy="ddp", precision=precision)  # type: ignore[arg-type]
-    strategy = "ddp_spawn" if devices > 1 else "auto"
-    return Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)  # type: ignore[arg-type]
+        local, nodes = (int(os.environ[name]) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
+        return Fabric(devices=local, num_nodes=nodes, strategy="ddp", **arguments)
+    return Fabric(devices=devices, strategy="ddp_spawn" if devices > 1 else "auto", **arguments)
 
 
 def share_cores(fabric: Fabric) -> None:
