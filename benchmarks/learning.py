@@ -1,7 +1,7 @@
 """Seconds of one update of the default training: ``python -m benchmarks.learning [--json results.json]``.
 
 Splits an update of PPO (all worlds stepped `n_steps` times, then `n_epochs` passes) into simulating and learning, with
-and without `simgym.policies.allocator.keep_freed_memory`, each in a process of its own.
+and without `simgym.allocator.keep_freed_memory`, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def measure(keep: bool) -> dict[str, Any]:
     import torch
     from stable_baselines3.common.logger import configure
 
+    from simgym.allocator import keep_freed_memory
     from simgym.config.schema import TrainConfig
     from simgym.cores import usable_cores
     from simgym.envs.simulation import Simulation
-    from simgym.policies.allocator import keep_freed_memory
     from simgym.policies.training import build_env, build_model
 
     if keep:

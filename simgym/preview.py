@@ -28,7 +28,7 @@ DRIVE_S = 2.0
 def main(config: PreviewConfig) -> None:
     """Draw the grid."""
     from simgym.files import write_image
-    from simgym.policies.pictures import tile
+    from simgym.report_page import tile
 
     with run_folder(config) as out:
         cells = _draw_cells(config)
@@ -40,7 +40,8 @@ def _draw_cells(config: PreviewConfig) -> list[np.ndarray]:
     """What the robot sees beside its world, for each episode."""
     from simgym.envs.simulation import Simulation
     from simgym.policies.evaluation import episode_seeds
-    from simgym.policies.pictures import draw_world, enlarge
+    from simgym.policies.pictures import draw_world
+    from simgym.report_page import enlarge
 
     cells = []
     with closing(Simulation(config.env, config.domain, config.columns, config.split)) as simulation:

@@ -35,8 +35,9 @@ def main(config: TrainConfig) -> int:
     """Train; 130 if stopped by Ctrl-C, as shells expect."""
     resume = config.resume is not None
     config, out = _resume(config) if resume else _start(config)
+    from simgym.interrupts import Interrupted
     from simgym.policies.evaluation import headline
-    from simgym.policies.training import BUNDLE, Interrupted, train
+    from simgym.policies.training import BUNDLE, train
 
     try:
         result = train(config, out, resume)

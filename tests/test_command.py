@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from simgym.config.command import run_command
 from simgym.config.compose import load_config
+from simgym.config.goggles import ColorMethod, NetworkMethod
 from simgym.config.option import check, option, span
 from simgym.config.run_dir import run_folder, start_run
-from simgym.config.schema import ChairNavConfig, DomainConfig, PPOConfig
+from simgym.config.schema import ChairNavConfig, DomainConfig, GogglesChoice, PPOConfig
 from simgym.errors import BundleError, UsageError, UserError
 
 
@@ -35,6 +36,7 @@ class ToyConfig:
     policy: str = option(help="a policy bundle")
     env: ChairNavConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where")
+    goggles: GogglesChoice = option(GogglesChoice, "a group below a key")
     clock: ToyClock = option(ToyClock, "when")
     speed_mps: float = option(0.5, "top speed", unit="m/s", low=0.0, high=2.0)
     mass_scale: tuple[float, float] = span((0.9, 1.1), "mass", low=0.1)
@@ -90,6 +92,21 @@ def test_groups_are_chosen_and_overridden() -> None:
     assert config.env.robot == "my.urdf"
 
 
+def test_a_group_below_a_key_is_chosen_by_its_path() -> None:
+    _, (config,) = run("policy=a", "goggles.method.shift=7", "goggles/method=vr_goggles")
+    method = config.goggles.method
+    assert isinstance(method, NetworkMethod)
+    assert (method.name, method.shift, method.cycle) == ("vr_goggles", 7.0, 10.0)
+    _, (config,) = run("policy=a", "goggles/method=color", "goggles.method.space=rgb")
+    assert config.goggles.method == ColorMethod(space="rgb")
+
+
+def test_a_group_below_a_key_comes_back_from_a_run_folder(tmp_path: Path) -> None:
+    _, (config,) = run("policy=a", "goggles/method=cycada", "goggles.method.important=[box]", f"out={tmp_path / 'x'}")
+    start_run(config)
+    assert load_config(ToyConfig, tmp_path / "x" / "config.yaml") == config
+
+
 def test_an_override_counts_wherever_it_stands() -> None:
     _, (config,) = run("policy=a", "domain.randomization.enabled=false", "domain=randomized")
     assert config.domain.look == "randomized" and not config.domain.randomization.enabled
@@ -122,7 +139,14 @@ def test_an_override_counts_wherever_it_stands() -> None:
         ("clock.window=[1,x]", "expected 2 values in brackets, each a whole number"),
         ("clock=3", "clock is a group of keys"),
         ("env=ChairNv", "env=ChairNv: no such env (choose from ChairNav, Grasp); did you mean 'ChairNav'?"),
+        ("env=false", "env=false: no such env (choose from ChairNav, Grasp)"),
         ("env.name=Other", "choose with env=Other"),
+        ("goggles/method=rcna", "no such goggles/method"),
+        ("goggles/metod=rcan", "unknown key 'goggles/metod'; did you mean 'goggles/method'?"),
+        ("goggles.method=rcan", "goggles.method cannot be set: choose with goggles/method=rcan"),
+        ("goggles.method.name=rcan", "choose with goggles/method=rcan"),
+        ("goggles=rcan", "goggles is a group of keys: set one of them, such as goggles/method=..."),
+        ("goggles.method.important=[chair,chare]", "goggles.method.important=chare: choose from void"),
         ("steps=1,2", "add -m to run each"),
         ("steps=[1", "steps=[1"),
         ("camera=a(b).yaml", "quotes"),

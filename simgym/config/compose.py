@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from ..errors import UsageError, UserError
 from .option import Key, check, walk
-from .schema import GROUPS, group_defaults
+from .schema import GROUPS, group_defaults, group_keys, group_of, key_of
 
 Config = TypeVar("Config")
 
@@ -58,9 +58,9 @@ def expand(schema: type, words: Sequence[str], sweep: bool) -> list[list[str]]:
 
 
 def chosen_types(choices: Mapping[str, Any]) -> dict[str, type]:
-    """The dataclass of each chosen option, by group; unknown choices are left out."""
+    """The dataclass of each chosen option, by the key that selects it; unknown choices are left out."""
     options = {group: GROUPS[group].get(choice) for group, choice in choices.items() if group in GROUPS}
-    return {group: type(option) for group, option in options.items() if option is not None}
+    return {key_of(group): type(option) for group, option in options.items() if option is not None}
 
 
 def compose_config(schema: type[Config], overrides: Sequence[str], config_dir: str | None = None) -> Config:
@@ -92,8 +92,9 @@ def load_config(schema: type[Config], path: str | Path) -> Config:
         raise UserError(f"cannot read the configuration {path}: {_one_line(error)}") from error
     if not isinstance(data, dict):
         raise UserError(f"cannot read the configuration {path}: it is not a mapping")
-    choices = {name: data[name].get("name") for name in GROUPS if isinstance(data.get(name), dict)}
-    return _to_typed(schema, OmegaConf.create(data), choices)
+    values = OmegaConf.create(data)
+    choices = {group: OmegaConf.select(values, f"{key_of(group)}.name") for group in GROUPS}
+    return _to_typed(schema, values, choices)
 
 
 def _hydra(config_dir: str | None) -> AbstractContextManager[Any]:
@@ -115,9 +116,18 @@ def _store(schema: type) -> None:
     for name in groups:
         for choice, option in GROUPS[name].items():
             store.store(group=name, name=choice, node=_plain(option))
-    own = {key: value for key, value in _plain(schema).items() if key not in groups}
+    own = _without(_plain(schema), {key_of(group) for group in groups})
     defaults = [{name: choice} for name, choice in groups.items()]
     store.store(name=PRIMARY, node={"defaults": [*defaults, "_self_"], **own})
+
+
+def _without(values: dict[str, Any], left_out: Set[str], prefix: str = "") -> dict[str, Any]:
+    """A nested dictionary without the entries of these dotted names."""
+    return {
+        key: _without(value, left_out, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in values.items()
+        if prefix + key not in left_out
+    }
 
 
 def _plain(node: Any) -> dict[str, Any]:
@@ -129,11 +139,11 @@ def _to_typed(schema: type[Config], values: DictConfig, choices: dict[str, str])
     try:
         typed = OmegaConf.structured(schema)
         _unlock(typed)
-        for name in group_defaults(schema):
-            if choices.get(name) in GROUPS[name]:
-                option = GROUPS[name][choices[name]]
-                _check_option(schema, name, option)
-                typed[name] = OmegaConf.structured(option)
+        for group, key in group_keys(schema).items():
+            if choices.get(group) in GROUPS[group]:
+                option = GROUPS[group][choices[group]]
+                _check_option(key, group, option)
+                OmegaConf.update(typed, key.name, OmegaConf.structured(option), merge=False)
         _unlock(typed)
         typed.merge_with(_whole_numbers(values, keys))
         _check_required(typed, keys)
@@ -144,11 +154,10 @@ def _to_typed(schema: type[Config], values: DictConfig, choices: dict[str, str])
     return config
 
 
-def _check_option(schema: type, group: str, option: Any) -> None:
+def _check_option(key: Key, group: str, option: Any) -> None:
     """Raise UsageError where a schema takes only some of a group's options: those of its field's type."""
-    kind = get_type_hints(schema)[group]
-    if not isinstance(option, kind):
-        known = [name for name, other in GROUPS[group].items() if isinstance(other, kind)]
+    if not isinstance(option, key.type):
+        known = [name for name, other in GROUPS[group].items() if isinstance(other, key.type)]
         raise UsageError(f"{group}={option.name}: this command takes {group}={' or '.join(known)} so far")
 
 
@@ -202,20 +211,26 @@ def _parse(word: str) -> Override:
 
 
 def _check_key(override: Override, keys: dict[str, Key]) -> None:
-    name = override.get_key_element()
+    word = override.get_key_element()
     if override.type is not OverrideType.CHANGE:
         raise UsageError(f"{override.input_line}: write key=value; keys cannot be added or deleted with + or ~")
+    name = key_of(word) if word in GROUPS else word
     if name not in keys:
-        raise UsageError(f"unknown key {name!r}{did_you_mean(name, list(keys))}")
-    group, _, last = name.rpartition(".")
-    if group in GROUPS and last == "name":
-        raise UsageError(f"{name} cannot be set: choose with {group}={override.get_value_string()}")
-    if keys[name].is_node and name not in GROUPS:
-        raise UsageError(f"{name} is a group of keys: set one of them, such as {name}.{_first_field(keys[name])}=...")
+        raise UsageError(f"unknown key {word!r}{did_you_mean(word, _spelled(keys))}")
+    parent, _, last = name.rpartition(".")
+    group = group_of(parent if last == "name" else word)
+    if word in GROUPS and not override.is_sweep_override() and not isinstance(override.value(), str):
+        raise UsageError(_no_such(word, override.get_value_string(), list(GROUPS[word])))
+    if group in GROUPS and group != word:
+        raise UsageError(f"{word} cannot be set: choose with {group}={override.get_value_string()}")
+    if keys[name].is_node and word not in GROUPS:
+        first = next(other for other in _spelled(keys) if key_of(other).startswith(f"{name}."))
+        raise UsageError(f"{name} is a group of keys: set one of them, such as {first}=...")
 
 
-def _first_field(key: Key) -> str:
-    return next(iter(key.type.__dataclass_fields__))
+def _spelled(keys: Mapping[str, Key]) -> list[str]:
+    """Keys as a command line has them: those that select an option by the name of their group."""
+    return [group_of(name) if group_of(name) in GROUPS else name for name in keys]
 
 
 def _values(override: Override) -> list[str]:
@@ -241,7 +256,10 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
 def _missing_choice(error: MissingConfigException, overrides: Sequence[str]) -> str:
     wanted = error.missing_cfg_file or ""
     group, _, choice = str(wanted).rpartition("/")
-    options = list(error.options or GROUPS.get(group, {}))
+    return _no_such(group, choice, list(error.options or GROUPS.get(group, {})))
+
+
+def _no_such(group: str, choice: str, options: list[str]) -> str:
     return f"{group}={choice}: no such {group} (choose from {', '.join(options)}){did_you_mean(choice, options)}"
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import MISSING
 from typing import Any
 
+from .compose import chosen_types
 from .option import Key, walk
-from .schema import GROUPS, group_defaults
+from .schema import GROUPS, group_defaults, group_of
 
 OPTIONS = """\
 options:
@@ -21,7 +22,7 @@ options:
 def help_text(command: str, schema: type, description: str) -> str:
     """The whole text for one command."""
     usage = f"usage: python -m {command} [options] [key=value ...]"
-    types = {name: type(GROUPS[name][choice]) for name, choice in group_defaults(schema).items()}
+    types = chosen_types(group_defaults(schema))
     keys = sorted(
         walk(schema, types=types), key=lambda key: key.is_node or "." in key.name
     )  # stable: a command's own keys first
@@ -41,8 +42,8 @@ def _rows(key: Key, schema: type) -> Iterator[tuple[str, str]]:
     """The left and right column of one key; a nested configuration is a heading with a blank line before."""
     if key.is_node:
         yield "", ""
-        if key.name in GROUPS:
-            yield f"{key.name}={key.default.name}", f"choose from {', '.join(GROUPS[key.name])}: {_meaning(key)}"
+        if (group := group_of(key.name)) in GROUPS:
+            yield f"{group}={key.default.name}", f"choose from {', '.join(GROUPS[group])}: {_meaning(key)}"
         else:
             yield f"{key.name}:", _meaning(key)
     elif not _names_group(key):
@@ -51,8 +52,8 @@ def _rows(key: Key, schema: type) -> Iterator[tuple[str, str]]:
 
 def _names_group(key: Key) -> bool:
     """Whether the key is the name of a group's option, which the group's own line says."""
-    group, _, last = key.name.rpartition(".")
-    return group in GROUPS and last == "name"
+    parent, _, last = key.name.rpartition(".")
+    return group_of(parent) in GROUPS and last == "name"
 
 
 def _default(key: Key, schema: type) -> Any:

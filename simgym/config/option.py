@@ -36,7 +36,7 @@ def option(
         unit: SI unit, shown in ``--help``.
         low: least value that `check` accepts.
         high: greatest value that `check` accepts.
-        choices: the only values that `check` accepts.
+        choices: the only values that `check` accepts; in a tuple, of each entry.
     """
     metadata = {"help": help, "unit": unit, "low": low, "high": high, "choices": choices}
     if isinstance(default, type) and is_dataclass(default):
@@ -124,10 +124,12 @@ def check(config: Any, prefix: str = "") -> None:
 
 
 def _check_value(key: str, value: Any, metadata: Any) -> None:
+    values = value if isinstance(value, (tuple, list)) else (value,)
     choices = metadata.get("choices")
-    if choices and value not in choices:
-        raise UsageError(f"{key}={value}: choose from {', '.join(choices)}")
-    for number in value if isinstance(value, (tuple, list)) else (value,):
+    for choice in values if choices else ():
+        if choice not in choices:
+            raise UsageError(f"{key}={choice}: choose from {', '.join(choices)}")
+    for number in values:
         if isinstance(number, float) and not math.isfinite(number):
             raise UsageError(f"{key}={value}: must be a finite number")
         _check_bounds(key, number, metadata)

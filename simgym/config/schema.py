@@ -1,4 +1,4 @@
-"""Every command's configuration, and the groups (`env=`, `domain=`, `algo=`) that they choose from.
+"""Every command's configuration, and the groups (`env=`, `domain=`, `goggles/method=`) that they choose from.
 
 Plain frozen dataclasses that know nothing of Hydra; each field carries its meaning, unit and bounds (`option`).
 Those of tasks and domains stand beside what they configure, in `simgym.envs`.
@@ -15,7 +15,8 @@ from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 from simgym.envs.tasks.config import TaskConfig
 from simgym.errors import UsageError
 
-from .option import option, walk
+from .goggles import HYBRID, METHODS, GogglesMethod
+from .option import Key, option, walk
 from .sources import PlaybackConfig
 
 
@@ -54,18 +55,33 @@ class PPOConfig:
 
 
 # Group -> name of an option -> its values. A field of a schema that is called like a group selects one of its options;
-# of that field's default only the name counts.
+# of that field's default only the name counts. The group `a/b` is for the field `b` of the field `a`.
 GROUPS: dict[str, dict[str, Any]] = {
     "env": {name: entry.load("config")() for name, entry in TASKS.items()},
     "domain": dict(DOMAINS),
     "algo": {"ppo": PPOConfig()},
+    "goggles/method": METHODS,
 }
+
+
+def group_of(key: str) -> str:
+    """The group that a dotted key is of, if there is one of that name."""
+    return key.replace(".", "/")
+
+
+def key_of(group: str) -> str:
+    """The dotted key that selects an option of a group."""
+    return group.replace("/", ".")
+
+
+def group_keys(schema: type) -> dict[str, Key]:
+    """The groups that a schema uses, each with the key that selects from it."""
+    return {group_of(key.name): key for key in walk(schema) if group_of(key.name) in GROUPS and key.is_node}
 
 
 def group_defaults(schema: type) -> dict[str, str]:
     """The groups that a schema uses, each with the name of its default option."""
-    nodes = [key for key in walk(schema) if key.name in GROUPS and key.is_node]
-    return {key.name: key.default.name for key in nodes}
+    return {group: key.default.name for group, key in group_keys(schema).items()}
 
 
 OUT = "folder to write into; the default is runs/<command>/<env>/<time>"
@@ -165,4 +181,38 @@ class PreviewConfig:
     rows: int = option(4, "rows of the grid", low=1, high=32)
     columns: int = option(6, "columns of the grid", low=1, high=32)
     seed: int = option(1, SEED, low=0)
+    out: str | None = option(None, OUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GogglesChoice:
+    """What goggles are."""
+
+    method: GogglesMethod = option(HYBRID, "what they learn from")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GogglesTrainConfig:
+    """Training of goggles."""
+
+    sim: str | None = option(None, "frames in the canonical look, with labels: a source")
+    real: str | None = option(None, "frames to translate, of the place: a source")
+    pairs: str | None = option(None, "frames in other looks, each with its canonical twin and labels: a source")
+    env: TaskConfig = option(ChairNavConfig, "the task whose camera the goggles are for")
+    goggles: GogglesChoice = option(GogglesChoice, "the goggles")
+    generator: str = option("unet", "the network that translates", choices=("unet", "mobile", "resnet9"))
+    steps: int = option(8000, "gradient steps", low=1)
+    batch_size: int = option(16, "frames of each source a step and process", low=1)
+    crop: float = option(1.0, "edge of the crops to learn from, as a share of the picture's", low=0.1, high=1.0)
+    segmentation_steps: int = option(
+        1500, "gradient steps of the segmentation network, beforehand; without it no semantic terms, no KID", low=0
+    )
+    checkpoint_every: int = option(1000, "steps between two checkpoints", low=1)
+    log_every: int = option(50, "steps between two rows of numbers in TensorBoard", low=1)
+    pictures_every: int = option(500, "steps between two sheets of pictures in TensorBoard", low=1)
+    seed: int = option(1, SEED, low=0)
+    device: str = option("auto", DEVICE, choices=("auto", "cpu", "cuda"))
+    devices: int = option(1, "processes that share the work, each with a device of its own", low=1)
+    precision: str = option("32-true", "of arithmetic", choices=("32-true", "bf16-mixed"))
+    resume: str | None = option(None, "run folder of an interrupted training, to continue exactly")
     out: str | None = option(None, OUT)

@@ -2,7 +2,7 @@
 
 from simgym.errors import BundleError
 
-from .bundle import Contract, TensorSpec, check_camera, load_bundle, policy_contract
+from .bundle import Contract, TensorSpec, check_camera, goggles_contract, load_bundle, policy_contract
 from .camera import Calibration, Camera, CameraError
 from .goggles import Goggles
 from .policy import Averages, FrameStack, Memory, Policy, PolicyError, stack_channels
@@ -24,6 +24,7 @@ __all__ = [
     "SizedResamplers",
     "TensorSpec",
     "check_camera",
+    "goggles_contract",
     "load_bundle",
     "policy_contract",
     "stack_channels",

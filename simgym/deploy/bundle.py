@@ -1,7 +1,8 @@
 """Bundles: one ``.onnx`` file with its contract, as JSON, in ``metadata_props["simgym"]``; nothing pickled.
 
 The contract says what goes in and what comes out, in which units, for which camera and how the network was trained.
-`load_bundle` refuses what does not keep to it. Bundles are written by `simgym.policies.export`, where onnx is at hand.
+`load_bundle` refuses what does not keep to it. Bundles are written by `simgym.policies.export` and
+`simgym.goggles.export`, where onnx is at hand.
 """
 
 from __future__ import annotations
@@ -205,6 +206,39 @@ def policy_contract(
         training=training or {},
         frame_stride=frame_stride,
         averages_s=averages_s,
+    )
+
+
+def goggles_contract(
+    task: str | None,
+    camera: Camera,
+    rate_hz: float,
+    domains: Sequence[str],
+    licence: str,
+    training: Mapping[str, Any] | None = None,
+) -> Contract:
+    """The contract of goggles: an image in, the same in the simulator's style out.
+
+    Args:
+        task: the task's name; None where they are for any.
+        camera: the simulated camera.
+        rate_hz: how often a robot needs a picture.
+        domains: from and to.
+        licence: SPDX identifier of the weights' licence.
+        training: the training summary.
+    """
+    shape = ("N", camera.height, camera.width, 3)
+    return Contract(
+        kind="goggles",
+        task=task,
+        camera=camera,
+        frame_stack=1,
+        inputs=(TensorSpec("image", shape, "uint8", "sRGB", (0.0,), (255.0,)),),
+        outputs=(TensorSpec("translated", shape, "uint8", "sRGB", (0.0,), (255.0,)),),
+        rate_hz=rate_hz,
+        domains=tuple(domains),
+        licence=licence,
+        training=training or {},
     )
 
 

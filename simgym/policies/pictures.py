@@ -7,12 +7,12 @@ import numpy as np
 
 from simgym.deploy.camera import Camera
 from simgym.envs.simulation import Simulation
+from simgym.report_page import VOID, tile
 
 from .evaluation import Trace
 
 GREEN, RED, BLUE = (46, 168, 92), (222, 60, 52), (48, 132, 214)
 WHITE, INK = (255, 255, 255), (24, 26, 32)
-VOID = (44, 47, 56)  # around the room, where nothing is
 MARGIN = 0.03  # of void around the room, as a share of the picture
 SHIFT = 4  # OpenCV takes integers; with so many binary digits behind the point, lines do not jitter
 
@@ -92,22 +92,6 @@ def camera_strip(images: list[np.ndarray], count: int, columns: int, gap_px: int
     """Up to ``count`` frames as a grid, evenly spaced from the first to the last one, (H, W, 3) uint8."""
     chosen = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))
     return tile([images[i] for i in chosen], columns, gap_px)
-
-
-def tile(images: list[np.ndarray], columns: int, gap_px: int = 2, colour: tuple[int, int, int] = VOID) -> np.ndarray:
-    """Images of one size as a grid, row by row, (H, W, 3) uint8."""
-    height, width, _ = images[0].shape
-    rows = -(-len(images) // columns)
-    sheet = np.full((rows * (height + gap_px) - gap_px, columns * (width + gap_px) - gap_px, 3), colour, np.uint8)
-    for i, image in enumerate(images):
-        top, left = i // columns * (height + gap_px), i % columns * (width + gap_px)
-        sheet[top : top + height, left : left + width] = image
-    return sheet
-
-
-def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
-    """Every pixel as a square of ``factor`` pixels, as the robot sees it."""
-    return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _paint_void(picture: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import tempfile
 from collections.abc import Sequence
@@ -12,14 +11,13 @@ from typing import Any
 import cv2
 import matplotlib as mpl
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from simgym.envs.simulation import Simulation
-from simgym.files import atomic_path
+from simgym.report_page import data_uri, encode, write_page
 
 from .actors import Actor
 from .evaluation import Evaluation, Trace, evaluate, trace_failures, write_evaluation
@@ -27,7 +25,7 @@ from .metrics import wilson_interval
 from .pictures import camera_strip, draw_trace
 from .video import VideoError, write_video
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
 REPORT = "report.html"
 NUM_TRACES = 8  # episodes that are shown, chosen by nothing but their order
 NUM_FAILURES = 4  # failed ones that are shown as well
@@ -114,14 +112,9 @@ def write_report(
     rows = {row["seed"]: row for row in evaluation.episodes}
     traces = sorted(evaluation.traces, key=lambda trace: trace.success)  # failures first, else in their order
     clip, clip_error = _clip(video, traces, rate_hz)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.j2").render(
+    write_page(
+        Path(folder) / REPORT,
+        TEMPLATE,
         title=f"{result['env']}: {'training' if curve else 'evaluation'}",
         result=result,
         settings={name: result[name] for name in SETTINGS},
@@ -138,15 +131,13 @@ def write_report(
         clip=clip,
         clip_error=clip_error,
     )
-    with atomic_path(Path(folder) / REPORT) as path:
-        path.write_text(page, encoding="utf-8")
     return Path(folder) / REPORT
 
 
 def _clip(video: str | Path | None, traces: Sequence[Trace], rate_hz: float) -> tuple[str | None, str | None]:
     """The video as a data address, or why there is none: a report must not fail for want of FFmpeg."""
     if video is not None:
-        return _data_uri(Path(video).read_bytes(), "video/mp4"), None
+        return data_uri(Path(video).read_bytes(), "video/mp4"), None
     if not traces:
         return None, None
     with tempfile.TemporaryDirectory() as scratch:
@@ -155,7 +146,7 @@ def _clip(video: str | Path | None, traces: Sequence[Trace], rate_hz: float) -> 
             write_video(path, traces[:VIDEO_EPISODES], rate_hz)
         except VideoError as error:
             return None, str(error)
-        return _data_uri(path.read_bytes(), "video/mp4"), None
+        return data_uri(path.read_bytes(), "video/mp4"), None
 
 
 def _outcomes(episodes: list[dict[str, Any]]) -> dict[str, int]:
@@ -191,8 +182,8 @@ def _success_by(episodes: list[dict[str, Any]], column: str) -> list[dict[str, A
 
 def _show(trace: Trace, row: dict[str, Any]) -> dict[str, Any]:
     """What the template shows of one episode."""
-    path = _encode(draw_trace(trace, PATH_PX), ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 88])
-    strip = _encode(camera_strip(trace.images, STRIP_FRAMES, STRIP_COLUMNS), ".png")
+    path = encode(draw_trace(trace, PATH_PX), ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 88])
+    strip = encode(camera_strip(trace.images, STRIP_FRAMES, STRIP_COLUMNS), ".png")
     return {"row": row, "outcome": _outcome(row), "path": path, "strip": strip}
 
 
@@ -236,13 +227,3 @@ def _label(axes: Axes, title: str) -> None:
     axes.set_title(title, loc="left", fontsize=9)
     axes.set_xlabel("steps")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-
-
-def _encode(image: np.ndarray, suffix: str, options: Sequence[int] = ()) -> str:
-    """A picture (H, W, 3) as a data address."""
-    _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    return _data_uri(data.tobytes(), {".jpg": "image/jpeg", ".png": "image/png"}[suffix])
-
-
-def _data_uri(data: bytes, media_type: str) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"

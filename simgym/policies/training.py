@@ -8,11 +8,8 @@ was killed and resumed therefore gives the same weights, bit for bit on a CPU, a
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import set_random_seed
 from tqdm import tqdm
 
+from simgym.allocator import keep_freed_memory
 from simgym.bundling import save_bundle
 from simgym.config.schema import TrainConfig
 from simgym.deploy.bundle import Contract, TensorSpec, policy_contract
@@ -34,9 +32,9 @@ from simgym.envs.curriculum import Curriculum
 from simgym.envs.simulation import Simulation
 from simgym.errors import UsageError
 from simgym.files import atomic_path, remove_leftovers
+from simgym.interrupts import Interrupted, stop_on_signals
 
 from .actors import BundleActor, ModelActor
-from .allocator import keep_freed_memory
 from .checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, save_model
 from .evaluation import Evaluation, episode_seeds, evaluate, header
 from .export import export_policy
@@ -53,10 +51,6 @@ FINAL_LEARNING_RATE = 0.05  # share of the first one that it never falls below
 BUNDLE, BEST, LAST = "policy.onnx", "best_model.zip", "last_model.zip"
 CHECKPOINTS = "checkpoints"
 LICENCE = "Apache-2.0"
-
-
-class Interrupted(Exception):
-    """Ctrl-C or SIGTERM: everything has been saved."""
 
 
 def build_env(config: TrainConfig, simulation: Simulation) -> SimulationVecEnv:
@@ -200,25 +194,6 @@ class Segments(BaseCallback):
             self.logger.record(f"adr/{name}", value)
 
 
-@contextmanager
-def _stop_on_signals(callback: Segments) -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop the training at the next step, where it can be saved; a second one kills."""
-
-    def stop(number: int, frame: Any) -> None:
-        callback.interrupted.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def check_possible(config: TrainConfig) -> None:
     """Raise UserError where the configuration cannot be trained here: before there is a run folder."""
     if config.device == "cuda" and not torch.cuda.is_available():
@@ -253,7 +228,7 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
     segments = Segments(config, out, progress, simulation.curriculum)
     remaining = config.total_steps - model.num_timesteps
     if remaining > 0:
-        with _stop_on_signals(segments):
+        with stop_on_signals(segments.interrupted):
             callbacks = CallbackList([segments, ProgressBarCallback()])
             model.learn(remaining, callback=callbacks, reset_num_timesteps=False)
         if segments.interrupted.is_set():

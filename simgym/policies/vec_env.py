@@ -19,9 +19,9 @@ from .networks import EXPERT, PRIVILEGED
 class SimulationVecEnv(VecEnv):
     """A batch whose observations are what a policy senses and, for training alone, ``privileged`` and ``expert``.
 
-    ``image`` (3K, H, W) uint8 has the frames that ``memory`` shows, oldest first; what the robot measures of
-    itself, with its averages, is called as the task calls it, ``velocity`` or ``proprio``; ``privileged``, for the
-    critic, is `Task.privileged`; ``expert`` (A,) float32, for imitation, is what the task's expert would do now. Without
+    ``image`` (3K, H, W) uint8 has the frames that ``memory`` shows, oldest first; what the robot measures of itself,
+    with its averages, is called as the task calls it, ``velocity`` or ``proprio``; ``privileged``, for the critic, is
+    `Task.privileged`; ``expert`` (A,) float32, for imitation, is what the task's expert would do now. Without
     ``bootstrap_time_limit`` the time limit counts as an end like any other, which is right for a critic that sees the
     time left: hesitating then costs what success would have brought.
 

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 
 from simgym.encode import VideoError, encode
+from simgym.report_page import enlarge
 
 from .evaluation import Trace
-from .pictures import BLUE, GREEN, INK, RED, WHITE, FloorPlan, enlarge
+from .pictures import BLUE, GREEN, INK, RED, WHITE, FloorPlan
 
 SPEED = 3  # times real time
 PANEL_PX = 360  # about the height of both pictures

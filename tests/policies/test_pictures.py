@@ -14,14 +14,12 @@ from simgym.policies.evaluation import Trace, episode_seeds
 from simgym.policies.pictures import (
     GREEN,
     RED,
-    VOID,
     FloorPlan,
     camera_strip,
     draw_trace,
     draw_world,
-    enlarge,
-    tile,
 )
+from simgym.report_page import VOID, enlarge, tile
 
 SIDE = 300
 

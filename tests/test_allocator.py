@@ -8,7 +8,7 @@ import pytest
 SCRIPT = """
 import resource
 import numpy as np
-from simgym.policies.allocator import keep_freed_memory
+from simgym.allocator import keep_freed_memory
 
 if {keep}:
     keep_freed_memory()

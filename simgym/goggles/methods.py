@@ -1,0 +1,195 @@
+"""What each method is: which networks there are, and which loss terms are summed with which weights.
+
+A method is its weights (`simgym.config.goggles.NetworkMethod`); nothing here asks for its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from simgym.config.goggles import CLASSES, NetworkMethod
+
+from .losses import (
+    cycle_loss,
+    discriminator_loss,
+    generator_loss,
+    identity_loss,
+    paired_loss,
+    semantic_loss,
+    shift_loss,
+    shift_pixels,
+)
+from .networks import make_discriminator, make_generator
+
+UNPAIRED = ("adversarial", "cycle", "identity", "semantic", "shift")
+PAIRED = ("paired", "paired_semantic")
+
+
+@dataclass
+class Batch:
+    """What one step learns from; a part that no term wants is None."""
+
+    real: torch.Tensor | None = None  # (B, 3, H, W)
+    sim: torch.Tensor | None = None  # (B, 3, H, W)
+    sim_labels: torch.Tensor | None = None  # (B, H, W) int64
+    pairs: torch.Tensor | None = None  # (B, 3, H, W), with flaws of cameras
+    canonical: torch.Tensor | None = None  # (B, 3, H, W)
+    pair_labels: torch.Tensor | None = None  # (B, H, W) int64
+    shift: tuple[int, int] = (1, 1)  # dx, dy in pixels
+
+
+def build_networks(method: NetworkMethod, generator: str) -> nn.ModuleDict:
+    """The networks that the method's terms need, by name; the segmentation network is not among them.
+
+    ``real_to_sim`` always; ``sim_to_real`` for the cycle; ``disc_sim`` and ``disc_real`` for the adversarial term of
+    each generator there is.
+    """
+    networks: dict[str, nn.Module] = {"real_to_sim": make_generator(generator)}
+    if method.cycle > 0:
+        networks["sim_to_real"] = make_generator(generator)
+    if method.adversarial > 0:
+        networks |= {_judge(name): make_discriminator(method.discriminator) for name in list(networks)}
+    return nn.ModuleDict(networks)
+
+
+def active_weights(method: NetworkMethod, progress: float, segmentation_ready: bool) -> dict[str, float]:
+    """The weights of the terms that count now; a term that does not is not there.
+
+    Args:
+        method: the method.
+        progress: share of the steps that are done.
+        segmentation_ready: whether the segmentation network is good enough to judge others.
+    """
+    weights = {name: getattr(method, name) for name in (*PAIRED, *UNPAIRED)}
+    if method.pairs_needed and progress < method.unpaired_after:
+        weights = {name: weights[name] for name in PAIRED}
+    if not segmentation_ready:
+        weights = {name: weight for name, weight in weights.items() if name not in ("semantic", "paired_semantic")}
+    return {name: weight for name, weight in weights.items() if weight > 0}
+
+
+def class_weights(method: NetworkMethod) -> torch.Tensor:
+    """(C,) what a pixel of each class weighs in the paired terms."""
+    return torch.tensor([method.importance if name in method.important else 1.0 for name in CLASSES])
+
+
+def generator_terms(
+    networks: nn.ModuleDict,
+    segmentation: nn.Module | None,
+    batch: Batch,
+    active: Mapping[str, float],
+    pixel_weights: torch.Tensor,
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """The unweighted loss terms of the generators, and the pictures behind them.
+
+    All that a generator translates in its first pass goes through as one batch: that is faster, and its batch
+    normalization sees the mixture whose statistics it keeps.
+
+    Args:
+        networks: see `build_networks`; discriminators do not learn here.
+        segmentation: S, frozen.
+        batch: what to learn from.
+        active: see `active_weights`; the terms are these.
+        pixel_weights: see `class_weights`.
+
+    Returns:
+        Terms by name, and pictures by name: ``fake_sim``, ``fake_real``, ``rec_real``, ``rec_sim``, ``fake_pairs``.
+    """
+    inputs: dict[str, dict[str, torch.Tensor]] = {name: {} for name in networks if name in OTHER_WAY}
+    for name in inputs:
+        source, target = (batch.real, batch.sim) if name == "real_to_sim" else (batch.sim, batch.real)
+        if active.keys() & set(UNPAIRED):
+            assert source is not None and target is not None
+            inputs[name]["fake"] = source
+            if "shift" in active:
+                inputs[name]["shifted"] = shift_pixels(source, *batch.shift)
+            if "identity" in active:
+                inputs[name]["identity"] = target
+    if active.keys() & set(PAIRED):
+        assert batch.pairs is not None
+        inputs["real_to_sim"]["pairs"] = batch.pairs
+    outputs = {name: translate_parts(networks[name], parts) for name, parts in inputs.items() if parts}
+    terms, pictures = _unpaired_terms(networks, segmentation, batch, active, inputs, outputs)
+    if "pairs" in inputs["real_to_sim"]:
+        pictures["fake_pairs"] = outputs["real_to_sim"]["pairs"]
+        terms |= _paired_terms(segmentation, batch, active, pictures["fake_pairs"], pixel_weights)
+    return terms, pictures
+
+
+def discriminator_terms(
+    networks: nn.ModuleDict, genuine: Mapping[str, torch.Tensor], fakes: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The loss of each discriminator in ``genuine``, given its genuine pictures and (detached) translated ones."""
+    terms = {}
+    for name in genuine:
+        scores = translate_parts(networks[name], {"genuine": genuine[name], "fake": fakes[name]})
+        terms[name] = discriminator_loss(scores["genuine"], scores["fake"])
+    return terms
+
+
+def translate_parts(network: nn.Module, parts: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Send several batches through a network as one."""
+    results = network(torch.cat(list(parts.values())))
+    return dict(zip(parts, results.split([len(part) for part in parts.values()]), strict=True))
+
+
+OTHER_WAY = {"real_to_sim": "sim_to_real", "sim_to_real": "real_to_sim"}
+FAKES = {"real_to_sim": "fake_sim", "sim_to_real": "fake_real"}
+RECONSTRUCTED = {"real_to_sim": "rec_real", "sim_to_real": "rec_sim"}
+
+
+def _judge(generator: str) -> str:
+    """The discriminator of the domain that a generator translates into."""
+    return "disc_sim" if generator == "real_to_sim" else "disc_real"
+
+
+def _unpaired_terms(
+    networks: nn.ModuleDict,
+    segmentation: nn.Module | None,
+    batch: Batch,
+    active: Mapping[str, float],
+    inputs: Mapping[str, Mapping[str, torch.Tensor]],
+    outputs: Mapping[str, Mapping[str, torch.Tensor]],
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    terms: dict[str, list[torch.Tensor]] = {name: [] for name in UNPAIRED if name in active}
+    pictures = {FAKES[name]: parts["fake"] for name, parts in outputs.items() if "fake" in parts}
+    for name in (name for name in outputs if FAKES[name] in pictures):
+        source, translated = inputs[name]["fake"], outputs[name]
+        if "adversarial" in active:
+            terms["adversarial"].append(generator_loss(networks[_judge(name)](translated["fake"])))
+        if "cycle" in active:
+            pictures[RECONSTRUCTED[name]] = networks[OTHER_WAY[name]](translated["fake"])
+            terms["cycle"].append(cycle_loss(pictures[RECONSTRUCTED[name]], source))
+        if "identity" in active:
+            terms["identity"].append(identity_loss(translated["identity"], inputs[name]["identity"]))
+        if "shift" in active:
+            terms["shift"].append(shift_loss(translated["shifted"], translated["fake"], *batch.shift))
+        if "semantic" in active:
+            assert segmentation is not None
+            labels = batch.sim_labels if name == "sim_to_real" else None
+            if labels is None:
+                with torch.no_grad():
+                    labels = segmentation(source).argmax(1)  # (B, H, W)
+            terms["semantic"].append(semantic_loss(segmentation(translated["fake"]), labels))
+    return {name: torch.stack(values).sum() for name, values in terms.items()}, pictures
+
+
+def _paired_terms(
+    segmentation: nn.Module | None,
+    batch: Batch,
+    active: Mapping[str, float],
+    translated: torch.Tensor,
+    pixel_weights: torch.Tensor,
+) -> dict[str, torch.Tensor]:
+    assert batch.canonical is not None and batch.pair_labels is not None
+    terms = {}
+    if "paired" in active:
+        terms["paired"] = paired_loss(translated, batch.canonical, batch.pair_labels, pixel_weights)
+    if "paired_semantic" in active:
+        assert segmentation is not None
+        terms["paired_semantic"] = semantic_loss(segmentation(translated), batch.pair_labels, pixel_weights)
+    return terms

@@ -1,0 +1,32 @@
+"""Ctrl-C and SIGTERM as a request that a training can heed where everything can be saved."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM: everything has been saved."""
+
+
+@contextmanager
+def stop_on_signals(asked: threading.Event) -> Iterator[None]:
+    """Set ``asked`` at Ctrl-C or SIGTERM; a second one kills. Does nothing outside the main thread."""
+
+    def stop(number: int, frame: Any) -> None:
+        asked.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,103 @@
+"""Networks: any size in, the same size out; the published ones have the published size."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simgym.goggles.networks import (
+    GENERATORS,
+    Generator,
+    SegmentationNetwork,
+    make_discriminator,
+    make_generator,
+    make_segmentation,
+)
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def picture(height: int, width: int, batch: int = 1) -> torch.Tensor:
+    return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(height * width)) * 2 - 1
+
+
+@pytest.fixture(scope="module")
+def unet() -> Generator:
+    torch.manual_seed(0)
+    return make_generator("unet").eval()
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_any_size_goes_through(unet: Generator, height: int, width: int) -> None:
+    out = unet(picture(height, width))
+    assert out.shape == (1, 3, height, width)
+    assert out.abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_the_simulated_camera_goes_through_every_generator(name: str) -> None:
+    torch.manual_seed(0)
+    generator = make_generator(name).eval()
+    with torch.no_grad():
+        assert generator(picture(60, 80)).shape == (1, 3, 60, 80)
+    assert generator.stride == {"unet": 8, "mobile": 8, "resnet9": 4}[name]
+
+
+def test_padding_is_cut_off_again(unet: Generator) -> None:
+    x = picture(60, 80)
+    padded = torch.cat([x, x[:, :, -1:].expand(-1, -1, 4, -1)], 2)  # the edge repeated to 64 rows
+    with torch.no_grad():
+        torch.testing.assert_close(unet(x), unet(padded)[:, :, :60], rtol=0, atol=1e-5)
+
+
+def test_published_networks_have_the_published_size() -> None:
+    # Both as the authors' code prints them: 11.378 M and 2.765 M.
+    assert round(count(make_generator("resnet9")) / 1e6, 3) == 11.378
+    discriminator = make_discriminator("basic")
+    assert round(count(discriminator) / 1e6, 1) == 2.8
+
+
+def test_ours_are_small() -> None:
+    assert 0.6e6 < count(make_generator("unet")) < 0.9e6
+    assert count(make_generator("mobile")) < 0.25e6
+    assert count(make_segmentation(14)) < 0.4e6
+
+
+@pytest.mark.parametrize(("size", "field"), [("basic", 70), ("small", 34)])
+def test_a_score_sees_a_patch(size: str, field: int) -> None:
+    torch.manual_seed(0)
+    layers = [layer for layer in make_discriminator(size).layers if not isinstance(layer, torch.nn.InstanceNorm2d)]
+    scores = torch.nn.Sequential(*layers)  # an instance's mean and deviation are of all of it
+    x = picture(128, 128).requires_grad_()
+    middle = scores(x)
+    middle[0, 0, middle.shape[2] // 2, middle.shape[3] // 2].backward()
+    assert x.grad is not None
+    seen = x.grad.abs().sum((0, 1)) > 0
+    assert (int(seen.any(0).sum()), int(seen.any(1).sum())) == (field, field)
+
+
+@pytest.mark.parametrize("name", ["unet", "mobile"])
+def test_flat_stays_flat(name: str) -> None:
+    torch.manual_seed(0)
+    generator = make_generator(name).eval()
+    with torch.no_grad():
+        out = generator(torch.full((1, 3, 320, 320), 0.3))
+    middle = out[..., 152:168, 152:168]  # farther from the edge than the network sees
+    assert (middle - middle[..., :1, :1]).abs().max() < 1e-5
+
+
+def test_a_frame_is_translated_the_same_alone_and_among_others(unet: Generator) -> None:
+    batch = picture(24, 32, batch=4)
+    with torch.no_grad():
+        torch.testing.assert_close(unet(batch)[:1], unet(batch[:1]), rtol=0, atol=1e-5)
+
+
+def test_segmentation_scores_classes_and_has_features() -> None:
+    network = SegmentationNetwork(14).eval()
+    assert network(picture(30, 40, 2)).shape == (2, 14, 30, 40)
+    assert network.features(picture(30, 40, 2)).shape == (2, 96)
