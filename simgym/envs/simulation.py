@@ -89,8 +89,8 @@ class Simulation:
         for world, seed in zip(worlds, episode_seeds, strict=True):
             draw = self._draw(int(world), int(seed))
             row = np.array([world])
+            self.renderer.apply(row, draw.layout, draw.look)  # first: it may go on in another process
             self.engine.apply(row, draw.layout, draw.dynamics)
-            self.renderer.apply(row, draw.layout, draw.look)
             self._commands.apply(row, draw.dynamics)
             self._measurement_noise[world] = self.task.noise(draw.dynamics)
         self._render(worlds)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import cv2
 import numpy as np
 
-from ..engines.bullet import xyzw
+from ..engines.bullet import MAX_SHAPES, xyzw
 from .meshes import Mesh
 
 NEAR_M, FAR_M = 0.02, 100.0  # snapshots are taken from 60 m above
@@ -22,7 +25,7 @@ SPECULAR = 0.05  # of the directional light: a faint gloss
 
 @dataclass(frozen=True)
 class Surface:
-    """One mesh of one colour, as a body of its own."""
+    """One mesh of one colour."""
 
     mesh: Mesh
     rgb: tuple[float, ...]
@@ -57,47 +60,92 @@ class Light:
         return cls([x, y, z], (light_rgb / tint).tolist(), ambient, tint)
 
 
-class TinyWorld:
-    """What one client shows; emptied and built anew by every draw, as PyBullet frees nothing else."""
+class Files:
+    """What Bullet takes from files only: the bank's textures, and the meshes of the body that is being added.
 
-    def __init__(self, bullet: ModuleType, client: int, folder: Path) -> None:
-        """``folder`` holds the textures, named as `texture_file` says, and has room for a mesh."""
-        self._bullet, self._client, self._folder = bullet, client, folder
+    Textures are not compressed, since a draw loads some twenty, and mesh files stay open, since file systems take
+    milliseconds to make one or to write it over from empty.
+    """
+
+    def __init__(self, textures: np.ndarray | None) -> None:
+        """``textures`` (T, S, S, 3) uint8, row 0 at the top."""
+        self.folder = Path(tempfile.mkdtemp(prefix="simgym-bullet-"))
+        self.num_textures = 0 if textures is None else len(textures)
+        for index in range(self.num_textures):
+            cv2.imwrite(self.texture(index), np.asarray(textures)[index, ..., ::-1])
+        self._meshes = [open(self.folder / f"{slot}.obj", "wb", buffering=0) for slot in range(MAX_SHAPES)]
+
+    def texture(self, index: int) -> str:
+        """Where a texture of the bank lies."""
+        return str(self.folder / f"{index}.bmp")
+
+    def mesh(self, slot: int, text: str) -> str:
+        """Where an OBJ file with this text lies, until the slot's next."""
+        file, data = self._meshes[slot], text.encode()
+        file.seek(0)
+        file.write(data)
+        file.truncate()
+        return str(file.name)
+
+    def close(self) -> None:
+        """Remove them all; may be called twice."""
+        for file in self._meshes:
+            file.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class TinyWorld:
+    """What one client shows; emptied and built anew by every draw, as PyBullet frees nothing else.
+
+    What has one label is one body, because a body costs Bullet more than the mesh that it shows.
+    """
+
+    def __init__(self, bullet: ModuleType, client: int, files: Files) -> None:
+        self._bullet, self._client, self._files = bullet, client, files
         self.build([])
 
     def build(self, surfaces: list[Surface]) -> None:
         """Show ``surfaces`` and nothing else."""
         self._bullet.resetSimulation(physicsClientId=self._client)
         self._bullet.setPhysicsEngineParameter(enableFileCaching=0, physicsClientId=self._client)
-        textures: dict[int, int] = {}
+        self._textures: dict[int, int] = {}  # of the bank -> Bullet's
         self._moving: list[tuple[int, int]] = []  # Bullet's body and what carries it
-        labels = []
+        groups: dict[tuple[int, int], list[Surface]] = {}
         for surface in surfaces:
-            body = self._add(surface)
-            labels.append(surface.label)
-            if surface.carrier >= 0:
-                self._moving.append((body, surface.carrier))
-            if surface.texture >= 0:
-                if surface.texture not in textures:
-                    file = str(texture_file(self._folder, surface.texture))
-                    textures[surface.texture] = self._bullet.loadTexture(file, physicsClientId=self._client)
-                self._bullet.changeVisualShape(
-                    body, -1, textureUniqueId=textures[surface.texture], physicsClientId=self._client
-                )
+            groups.setdefault(surface.label, []).append(surface)
+        labels = []
+        for label, group in groups.items():
+            for first in range(0, len(group), MAX_SHAPES):
+                self._add(group[first : first + MAX_SHAPES])
+                labels.append(label)
         # Bullet counts its bodies from 0, and calls a pixel without any -1.
         self._labels = np.array([*labels, (0, -1)], np.int16)
         self.is_empty = not surfaces
 
-    def _add(self, surface: Surface) -> int:
-        # From a file: PyBullet never frees the meshes that it is given as arrays.
-        file = self._folder / "mesh.obj"
-        file.write_text(surface.mesh.obj(SCALE, surface.texture >= 0))
-        shape = self._bullet.createVisualShape(
-            self._bullet.GEOM_MESH, fileName=str(file), rgbaColor=[*surface.rgb, 1.0], physicsClientId=self._client
+    def _add(self, surfaces: list[Surface]) -> None:
+        """Add a body of surfaces that one thing carries."""
+        # From files: PyBullet never frees the meshes that it is given as arrays.
+        texts = [surface.mesh.obj(SCALE, surface.texture >= 0) for surface in surfaces]
+        shape = self._bullet.createVisualShapeArray(
+            shapeTypes=[self._bullet.GEOM_MESH] * len(surfaces),
+            fileNames=[self._files.mesh(slot, text) for slot, text in enumerate(texts)],
+            rgbaColors=[[*surface.rgb, 1.0] for surface in surfaces],
+            physicsClientId=self._client,
         )
         body = self._bullet.createMultiBody(0, -1, shape, physicsClientId=self._client)
-        file.unlink()  # file systems take milliseconds to write a file over, and none to make a new one
-        return body
+        for slot, surface in enumerate(surfaces):
+            if surface.texture >= 0:
+                texture = self._load(surface.texture)
+                self._bullet.changeVisualShape(body, -1, slot, textureUniqueId=texture, physicsClientId=self._client)
+        if surfaces[0].carrier >= 0:
+            self._moving.append((body, surfaces[0].carrier))
+
+    def _load(self, texture: int) -> int:
+        """Bullet's number for a texture of the bank."""
+        if texture not in self._textures:
+            file = self._files.texture(texture)
+            self._textures[texture] = self._bullet.loadTexture(file, physicsClientId=self._client)
+        return self._textures[texture]
 
     def pose(self, moving_pos: np.ndarray, moving_quat: np.ndarray) -> None:
         """Put what moves at positions (V, 3) and quaternions (V, 4) wxyz."""
@@ -132,11 +180,6 @@ class TinyWorld:
         hit = body >= 0
         depth = np.where(hit, FAR_M * NEAR_M / (FAR_M - (FAR_M - NEAR_M) * buffer), np.float32(np.inf))
         return np.where(hit[..., None], rgb, 0), depth, self._labels[body]
-
-
-def texture_file(folder: Path, index: int) -> Path:
-    """Where a texture of the bank lies."""
-    return folder / f"{index}.png"
 
 
 def _view_matrix(view: np.ndarray) -> list[float]:
