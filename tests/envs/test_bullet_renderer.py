@@ -200,7 +200,7 @@ def test_textures_lie_where_raster_lays_them(shape, size_m):
 
 def test_textures_live_in_a_folder_that_goes_with_the_renderer():
     renderer = BulletRenderer(checkerboard(8, 2))
-    folder = renderer._folder
+    folder = renderer._files.folder
     assert len(list(folder.iterdir())) == 1
     renderer.close()
     renderer.close()
