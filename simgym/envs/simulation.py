@@ -142,8 +142,8 @@ class Simulation:
         for world, seed, startup_seed in zip(worlds.tolist(), episode_seeds, startup_seeds, strict=True):
             draw = self._draw(world, int(seed), startup_seed)
             row = np.array([world])
+            self._show(world, draw.layout, draw.look)  # first: it may go on in another process
             self.engine.apply(row, draw.layout, draw.dynamics)
-            self._show(world, draw.layout, draw.look)
             self._commands.apply(row, draw.dynamics)
             self._measurement_noise[world] = self.task.noise(draw.dynamics)
             for group, due in self._due.items():

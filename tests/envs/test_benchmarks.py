@@ -1,10 +1,13 @@
 """The benchmarks run, with sizes too small to tell anything, and give the figures that they promise."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
-from benchmarks import _figures, environment, expert, renderer
+from benchmarks import _figures, environment, expert, memory, renderer
 
 
 @pytest.mark.parametrize(("domain", "name"), [("sim", "raster"), ("randomized", "raster"), ("randomized", "bullet")])
@@ -56,3 +59,28 @@ def test_figures_are_written_into_a_folder_of_their_own(tmp_path, capsys):
     assert json.loads(path.read_text()) == [{"worlds": 16}]
     assert str(path) in capsys.readouterr().out
     assert str(_figures.parser("renderer", "").parse_args([]).json) == "runs/benchmarks/renderer.json"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("name", ["sim", "standin"])
+def test_memory(name):
+    if name != "sim":
+        pytest.importorskip("pybullet")
+    row = memory.measure(name, resets=10, warm_up=16)
+    assert row["name"] == name and row["resets"] == 10
+    assert 0 < row["before_mb"] <= 1.5 * row["after_mb"] <= 1.5 * row["largest_mb"]
+    assert row["growth_percent"] == pytest.approx(100 * (row["largest_mb"] - row["before_mb"]) / row["before_mb"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_of_descendants_counts():
+    code = "kept = b'1' * 300_000_000; print(len(kept), flush=True); input()"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
+    alone = memory.resident_mb(os.getpid())
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        with_them = memory.resident_mb(os.getpid())
+        child.communicate(b"\n")
+    assert alone + 300 < with_them
+    assert memory.resident_mb(os.getpid()) < alone + 100

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from simgym.deploy.camera import Camera
@@ -200,7 +202,7 @@ def test_textures_lie_where_raster_lays_them(shape, size_m):
 
 def test_textures_live_in_a_folder_that_goes_with_the_renderer():
     renderer = BulletRenderer(checkerboard(8, 2))
-    folder = renderer._folder
+    folder = renderer._files.folder
     assert len(list(folder.iterdir())) == 1
     renderer.close()
     renderer.close()
@@ -263,6 +265,34 @@ def test_episodes_are_the_same_whatever_the_batch():
             assert_same(record(simulation, seeds_of("train", 3), 2), record(simulation, seeds_of("train", 3), 2))
         simulation.close()
     np.testing.assert_array_equal(runs[0], runs[1])
+
+
+@settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(seeds=st.lists(st.integers(0, 2**20), min_size=1, max_size=4), domain=st.sampled_from(["standin", "randomized"]))
+def test_a_world_that_was_reset_often_draws_as_a_fresh_one(seeds, domain):
+    often, fresh = (Simulation(ChairNavConfig(), replace(DOMAINS[domain], renderer="bullet"), 1) for _ in range(2))
+    for seed in seeds:
+        seen = record(often, [seed], 2)
+    assert_same(seen, record(fresh, seeds[-1:], 2))
+    np.testing.assert_array_equal(often.overview(0, 40)[0], fresh.overview(0, 40)[0])
+    often.close()
+    fresh.close()
+
+
+def test_many_labels_and_many_surfaces_of_one_label_are_told_apart():
+    """More than Bullet takes in one body, and in one link."""
+    tile = Part(Shape.BOX, Semantic.BOX, (0.02, 0.05, 0.05))
+    places = [(3, 0.13 * (i % 15 - 7), 0.13 * (i // 15 - 4)) for i in range(140)]
+    wall = Body("wall", tuple(replace(tile, pos=place) for place in places[:30]))
+    scene = Scene((wall, *(Body(f"b{i}", (replace(tile, pos=place),)) for i, place in enumerate(places[30:]))))
+    look = look_of(scene)
+    look.part_rgb[0] = np.linspace(0.2, 0.9, 3 * 140).reshape(140, 3)  # each a surface of its own
+    camera = Camera.from_fov(240, 180, np.radians(69))
+    raster, bullet = (shoot(scene, look, camera, kind=kind) for kind in (RasterRenderer, BulletRenderer))
+    assert set(np.unique(bullet[2][..., 1])) == set(range(-1, 111))
+    assert (raster[2] == bullet[2]).all(-1).mean() > 0.98
+    inside = away_from_edges(raster[2][..., 1]) & (raster[2][..., 1] >= 0)
+    assert inside.sum() > 1000 and np.abs(raster[0].astype(int) - bullet[0])[inside].max() < 25
 
 
 def test_it_draws_for_either_engine():

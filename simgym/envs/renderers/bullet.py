@@ -6,13 +6,9 @@ are one mesh. It shares nothing with the engine `bullet`, and works with any.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -26,7 +22,7 @@ from . import raster_kernels as kernels
 from .meshes import Mesh, UnitMesh, joined
 from .raster import intrinsics, look_at
 from .raster_place import STAGE
-from .tiny import Light, Surface, TinyWorld, texture_file
+from .tiny import Files, Light, Surface, TinyWorld
 
 SIDES = 12  # flat sides around a cylinder, as the raster renderer has them
 
@@ -45,12 +41,9 @@ class BulletRenderer:
     def __init__(self, textures: np.ndarray | None = None, supersample: int = 1) -> None:
         """Raises UserError where PyBullet is missing."""
         self._bullet, self.supersample = import_pybullet(), supersample
-        self._num_textures = 0 if textures is None else len(textures)
-        self._folder = Path(tempfile.mkdtemp(prefix="simgym-textures-"))  # Bullet takes textures from files only
-        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._files = Files(textures)
+        self._remove = weakref.finalize(self, self._files.close)
         self._release: Callable[[], object] = lambda: None
-        for index in range(self._num_textures):
-            cv2.imwrite(str(texture_file(self._folder, index)), np.asarray(textures)[index, ..., ::-1])
 
     def load(self, scene: Scene, camera: Camera, num_worlds: int) -> None:
         """See `Renderer.load`."""
@@ -61,7 +54,7 @@ class BulletRenderer:
         self._release = weakref.finalize(self, disconnect, self._bullet, clients)
         has_planes = any(part.shape == Shape.PLANE for part in scene.parts)
         connect(self._bullet, clients, num_worlds * (2 if has_planes else 1))
-        shown = [TinyWorld(self._bullet, client, self._folder) for client in clients]
+        shown = [TinyWorld(self._bullet, client, self._files) for client in clients]
         self._worlds, self._backdrops = shown[:num_worlds], shown[num_worlds:]
         self._stage, self._views = np.zeros(num_worlds, STAGE), np.zeros(num_worlds, kernels.VIEW)
         self._stage["focal_scale"] = 1
@@ -73,9 +66,9 @@ class BulletRenderer:
 
     def apply(self, worlds: ArrayLike, layout: Layout, look: Look) -> None:
         """See `Renderer.apply`."""
-        if look.part_texture.size and look.part_texture.max() >= self._num_textures:
+        if look.part_texture.size and look.part_texture.max() >= self._files.num_textures:
             raise ValueError(
-                f"the look asks for texture {look.part_texture.max()}, but the bank holds {self._num_textures}; "
+                f"the look asks for texture {look.part_texture.max()}, but the bank holds {self._files.num_textures}; "
                 "give BulletRenderer(textures=...) the bank that the look was drawn for"
             )
         look = look.without_lamps()

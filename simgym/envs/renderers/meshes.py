@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,20 +14,27 @@ from .shapes import UnitShape, unit_shape
 
 @dataclass
 class Mesh:
-    """Triangles, counter-clockwise seen from outside; faces share no vertices, so that each has its own texture."""
+    """Triangles, counter-clockwise seen from outside; each face has texture coordinates of its own."""
 
     vertex: np.ndarray  # (V, 3) metres
-    uv: np.ndarray  # (V, 2) texture coordinates, u to the right and v up, one repeat long; none is negative
-    triangle: np.ndarray  # (T, 3) vertex indices
+    uv: np.ndarray  # (C, 2) texture coordinates, u to the right and v up, one repeat long; none is negative
+    corners: np.ndarray  # (T, 3, 2) of each triangle: vertex and uv indices
 
     def obj(self, scale: float, has_texture: bool) -> str:
         """The text of an OBJ file; a face without normals is flat."""
-        lines = ["v %.6f %.6f %.6f\n" * len(self.vertex) % tuple((scale * self.vertex).ravel().tolist())]
-        corner = (self.triangle + 1).ravel()
+        text = "v %.6f %.6f %.6f\n" * len(self.vertex) % tuple((scale * self.vertex).ravel().tolist())
         if has_texture:
-            lines.append("vt %.6f %.6f\n" * len(self.uv) % tuple(self.uv.ravel().tolist()))
-            return "".join(lines) + "f %d/%d %d/%d %d/%d\n" * len(self.triangle) % tuple(np.repeat(corner, 2).tolist())
-        return "".join(lines) + "f %d %d %d\n" * len(self.triangle) % tuple(corner.tolist())
+            text += "vt %.6f %.6f\n" * len(self.uv) % tuple(self.uv.ravel().tolist())
+        return text + _faces(self.corners.tobytes(), has_texture)
+
+
+@functools.lru_cache(maxsize=64)
+def _faces(corners: bytes, has_texture: bool) -> str:
+    """The faces of an OBJ file, which counts from 1."""
+    corner = np.frombuffer(corners, np.int64).reshape(-1, 3, 2) + 1
+    if has_texture:
+        return "f %d/%d %d/%d %d/%d\n" * len(corner) % tuple(corner.ravel().tolist())
+    return "f %d %d %d\n" * len(corner) % tuple(corner[..., 0].ravel().tolist())
 
 
 class UnitMesh:
@@ -36,14 +44,15 @@ class UnitMesh:
         shape: UnitShape = unit_shape(part, sides)
         counts = [len(face) for face in shape.faces]
         first = np.cumsum([0, *counts])
-        corner = np.concatenate(shape.faces)
         self._kind = part.shape
-        self._vertex, self._shift = shape.vertices[corner].astype(float), shape.shift[corner].astype(float)
-        self._uv = np.concatenate(shape.uvs).astype(float)
-        self._uv_axis = np.repeat(shape.uv_axes, counts, axis=0)  # (V, 2)
+        self._vertex, self._shift = shape.vertices.astype(float), shape.shift.astype(float)
+        vertex = np.concatenate(shape.faces)  # (C,) of each corner of a face
+        self._uv, self._uv_shift = np.concatenate(shape.uvs).astype(float), self._shift[vertex]
+        self._uv_axis = np.repeat(shape.uv_axes, counts, axis=0)  # (C, 2)
         self._face, self._first = np.repeat(np.arange(len(counts)), counts), first[:-1]
         fans = [(k, k + i, k + i + 1) for k, n in zip(self._first, counts, strict=True) for i in range(1, n - 1)]
-        self._triangle = np.array(fans)
+        triangle = np.array(fans)
+        self._corners = np.stack([vertex[triangle], triangle], axis=-1).astype(np.int64)
 
     def placed(self, size: np.ndarray, pos: np.ndarray, quat: np.ndarray, texture_size_m: float) -> Mesh:
         """The mesh of a part of ``size`` (3,), as `Shape` says, at position (3,) and quaternion (4,)."""
@@ -51,19 +60,21 @@ class UnitMesh:
         vertex = self._vertex * scale[:3]
         vertex[:, 2] += self._shift * half_length
         uv = self._uv * scale[self._uv_axis]
-        uv[:, 1] += self._shift * half_length
+        uv[:, 1] += self._uv_shift * half_length
         uv /= texture_size_m
         uv -= np.floor(np.minimum.reduceat(uv, self._first))[self._face]
-        return Mesh(pos + vertex @ to_matrix(quat).T, uv, self._triangle)
+        return Mesh(pos + vertex @ to_matrix(quat).T, uv, self._corners)
 
 
 def joined(meshes: list[Mesh]) -> Mesh:
     """All of them as one."""
-    first = np.cumsum([0, *(len(mesh.vertex) for mesh in meshes)])
+    if len(meshes) == 1:
+        return meshes[0]
+    first = np.cumsum([(0, 0), *((len(mesh.vertex), len(mesh.uv)) for mesh in meshes)], axis=0)
     return Mesh(
         np.concatenate([mesh.vertex for mesh in meshes]),
         np.concatenate([mesh.uv for mesh in meshes]),
-        np.concatenate([mesh.triangle + start for mesh, start in zip(meshes, first, strict=False)]),
+        np.concatenate([mesh.corners + start for mesh, start in zip(meshes, first, strict=False)]),
     )
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import cv2
 import numpy as np
 
-from ..engines.bullet_base import xyzw
+from ..engines.bullet_base import MAX_SHAPES, xyzw
 from .meshes import Mesh
 
 NEAR_M, FAR_M = 0.02, 100.0  # snapshots are taken from 60 m above
@@ -18,11 +23,13 @@ LIGHT_DISTANCE_M = 10.0  # from the world's origin: so far off that its view hol
 SCALE = 0.2
 STEEPEST = 0.999  # TinyRenderer has no light from straight above
 SPECULAR = 0.05  # of the directional light: a faint gloss
+# A pixel's number is its body's, and above LINK_BIT its link's, counted from 0 with the base, which leaves 7 bits.
+LINK_BIT, MAX_LINKS = 24, 100
 
 
 @dataclass(frozen=True)
 class Surface:
-    """One mesh of one colour, as a body of its own."""
+    """One mesh of one colour."""
 
     mesh: Mesh
     rgb: tuple[float, ...]
@@ -57,47 +64,113 @@ class Light:
         return cls([x, y, z], (light_rgb / tint).tolist(), ambient, tint)
 
 
-class TinyWorld:
-    """What one client shows; emptied and built anew by every draw, as PyBullet frees nothing else."""
+class Files:
+    """What Bullet takes from files only: the bank's textures, and the meshes of what is being built.
 
-    def __init__(self, bullet: ModuleType, client: int, folder: Path) -> None:
-        """``folder`` holds the textures, named as `texture_file` says, and has room for a mesh."""
-        self._bullet, self._client, self._folder = bullet, client, folder
+    Textures are not compressed, because a draw loads some twenty. Mesh files are written over but never emptied first,
+    because file systems take milliseconds for that, and tenths to make a new one.
+    """
+
+    def __init__(self, textures: np.ndarray | None) -> None:
+        """``textures`` (T, S, S, 3) uint8, row 0 at the top."""
+        self.folder = Path(tempfile.mkdtemp(prefix="simgym-bullet-"))
+        self.num_textures = 0 if textures is None else len(textures)
+        self._num_meshes = 0
+        for index in range(self.num_textures):
+            cv2.imwrite(self.texture(index), np.asarray(textures)[index, ..., ::-1])
+
+    def texture(self, index: int) -> str:
+        """Where a texture of the bank lies."""
+        return str(self.folder / f"{index}.bmp")
+
+    def mesh(self, slot: int, text: str) -> str:
+        """Where an OBJ file with this text lies, until the slot's next."""
+        path = f"{self.folder}/{slot}.obj"
+        with open(path, "r+b" if slot < self._num_meshes else "wb", buffering=0) as file:
+            data = text.encode()
+            file.write(data)
+            file.truncate(len(data))
+        self._num_meshes = max(self._num_meshes, slot + 1)
+        return path
+
+    def close(self) -> None:
+        """Remove them all; may be called twice."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class TinyWorld:
+    """What one client shows; emptied and built anew by every draw, as PyBullet frees nothing else.
+
+    Bodies cost Bullet more than the meshes that they show. So what stands still is one body, in which each label is a
+    link, and so is what one thing carries.
+    """
+
+    def __init__(self, bullet: ModuleType, client: int, files: Files) -> None:
+        self._bullet, self._client, self._files = bullet, client, files
         self.build([])
 
     def build(self, surfaces: list[Surface]) -> None:
         """Show ``surfaces`` and nothing else."""
         self._bullet.resetSimulation(physicsClientId=self._client)
         self._bullet.setPhysicsEngineParameter(enableFileCaching=0, physicsClientId=self._client)
-        textures: dict[int, int] = {}
         self._moving: list[tuple[int, int]] = []  # Bullet's body and what carries it
-        labels = []
-        for surface in surfaces:
-            body = self._add(surface)
-            labels.append(surface.label)
-            if surface.carrier >= 0:
-                self._moving.append((body, surface.carrier))
-            if surface.texture >= 0:
-                if surface.texture not in textures:
-                    file = str(texture_file(self._folder, surface.texture))
-                    textures[surface.texture] = self._bullet.loadTexture(file, physicsClientId=self._client)
-                self._bullet.changeVisualShape(
-                    body, -1, textureUniqueId=textures[surface.texture], physicsClientId=self._client
-                )
-        # Bullet counts its bodies from 0, and calls a pixel without any -1.
-        self._labels = np.array([*labels, (0, -1)], np.int16)
+        labels: list[tuple[int, int]] = []
+        first_label = [0]  # of each of Bullet's bodies, which it counts from 0
+        self._textures: dict[int, int] = {}  # of the bank -> Bullet's
+        for carrier, links in _links(surfaces):
+            body = self._add(links)
+            labels += [link[0].label for link in links]
+            first_label.append(len(labels))
+            if carrier >= 0:
+                self._moving.append((body, carrier))
+        self._first_label, self._labels = np.array(first_label), np.array([*labels, (0, -1)], np.int16)
         self.is_empty = not surfaces
 
-    def _add(self, surface: Surface) -> int:
-        # From a file: PyBullet never frees the meshes that it is given as arrays.
-        file = self._folder / "mesh.obj"
-        file.write_text(surface.mesh.obj(SCALE, surface.texture >= 0))
-        shape = self._bullet.createVisualShape(
-            self._bullet.GEOM_MESH, fileName=str(file), rgbaColor=[*surface.rgb, 1.0], physicsClientId=self._client
+    def _add(self, links: list[list[Surface]]) -> int:
+        """Add a body whose base and links, all at the origin, show some surfaces each."""
+        slots, others = itertools.count(), len(links) - 1
+        base, *shapes = [self._shapes(link, slots) for link in links]
+        body = self._bullet.createMultiBody(
+            baseMass=0,
+            baseVisualShapeIndex=base,
+            linkVisualShapeIndices=shapes,
+            linkMasses=[0] * others,
+            linkCollisionShapeIndices=[-1] * others,
+            linkPositions=[[0, 0, 0]] * others,
+            linkOrientations=[[0, 0, 0, 1]] * others,
+            linkInertialFramePositions=[[0, 0, 0]] * others,
+            linkInertialFrameOrientations=[[0, 0, 0, 1]] * others,
+            linkParentIndices=[0] * others,
+            linkJointTypes=[self._bullet.JOINT_FIXED] * others,
+            linkJointAxis=[[0, 0, 1]] * others,
+            physicsClientId=self._client,
         )
-        body = self._bullet.createMultiBody(0, -1, shape, physicsClientId=self._client)
-        file.unlink()  # file systems take milliseconds to write a file over, and none to make a new one
+        for link, surfaces in enumerate(links, start=-1):
+            for shape, surface in enumerate(surfaces):
+                if surface.texture >= 0:
+                    texture = self._load(surface.texture)
+                    self._bullet.changeVisualShape(
+                        body, link, shape, textureUniqueId=texture, physicsClientId=self._client
+                    )
         return body
+
+    def _shapes(self, surfaces: list[Surface], slots: Iterator[int]) -> int:
+        """Bullet's visual shape for some surfaces; their files are the next ``slots``, and read when it is used."""
+        # From files: PyBullet never frees the meshes that it is given as arrays.
+        texts = [surface.mesh.obj(SCALE, surface.texture >= 0) for surface in surfaces]
+        return self._bullet.createVisualShapeArray(
+            shapeTypes=[self._bullet.GEOM_MESH] * len(surfaces),
+            fileNames=[self._files.mesh(next(slots), text) for text in texts],
+            rgbaColors=[[*surface.rgb, 1.0] for surface in surfaces],
+            physicsClientId=self._client,
+        )
+
+    def _load(self, texture: int) -> int:
+        """Bullet's number for a texture of the bank."""
+        if texture not in self._textures:
+            file = self._files.texture(texture)
+            self._textures[texture] = self._bullet.loadTexture(file, physicsClientId=self._client)
+        return self._textures[texture]
 
     def pose(self, moving_pos: np.ndarray, moving_quat: np.ndarray) -> None:
         """Put what moves at positions (V, 3) and quaternions (V, 4) wxyz."""
@@ -111,7 +184,7 @@ class TinyWorld:
         self, view: np.ndarray, width: int, height: int, light: Light, shadows: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rgb (H, W, 3), depth (H, W) and labels (H, W, 2), as in `Frames`, through a view (VIEW)."""
-        _, _, rgb, buffer, body = self._bullet.getCameraImage(
+        _, _, rgb, buffer, number = self._bullet.getCameraImage(
             width,
             height,
             _view_matrix(view),
@@ -124,19 +197,31 @@ class TinyWorld:
             lightDiffuseCoeff=1.0,
             lightSpecularCoeff=SPECULAR,
             renderer=self._bullet.ER_TINY_RENDERER,
+            flags=self._bullet.ER_SEGMENTATION_MASK_OBJECT_AND_LINKINDEX,
             physicsClientId=self._client,
         )
-        body = np.asarray(body, np.int32).reshape(height, width)
+        number = np.asarray(number, np.int32).reshape(height, width)
         buffer = np.asarray(buffer, np.float32).reshape(height, width)
         rgb = np.asarray(rgb, np.uint8).reshape(height, width, 4)[..., :3]
-        hit = body >= 0
+        hit = number >= 0
+        body, link = np.maximum(number, 0) % (1 << LINK_BIT), number >> LINK_BIT
+        label = np.where(hit, self._first_label[body] + link, -1)  # the last is that of nothing
         depth = np.where(hit, FAR_M * NEAR_M / (FAR_M - (FAR_M - NEAR_M) * buffer), np.float32(np.inf))
-        return np.where(hit[..., None], rgb, 0), depth, self._labels[body]
+        return np.where(hit[..., None], rgb, 0), depth, self._labels[label]
 
 
-def texture_file(folder: Path, index: int) -> Path:
-    """Where a texture of the bank lies."""
-    return folder / f"{index}.png"
+def _links(surfaces: list[Surface]) -> Iterator[tuple[int, list[list[Surface]]]]:
+    """What Bullet's bodies show: who carries each, and the surfaces of its base and links, of one label each."""
+    labels: dict[tuple[int, int], list[Surface]] = {}
+    for surface in surfaces:
+        labels.setdefault(surface.label, []).append(surface)
+    carriers: dict[int, list[list[Surface]]] = {}
+    for group in labels.values():
+        links = carriers.setdefault(group[0].carrier, [])
+        links += [group[first : first + MAX_SHAPES] for first in range(0, len(group), MAX_SHAPES)]
+    for carrier, links in carriers.items():
+        for first in range(0, len(links), MAX_LINKS):
+            yield carrier, links[first : first + MAX_LINKS]
 
 
 def _view_matrix(view: np.ndarray) -> list[float]:

@@ -6,6 +6,7 @@ those would import the user's script again, which not every script stands.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import subprocess
@@ -161,6 +162,7 @@ def serve(file_descriptor: int) -> None:
     pipe = Connection(file_descriptor)
     try:
         renderer = BulletRenderer(pipe.recv())
+        gc.freeze()  # or Python looks for garbage among all that has been imported, again and again
         while True:
             method, arguments = pipe.recv()
             try:
