@@ -71,7 +71,7 @@ def compose_config(schema: type[Config], overrides: Sequence[str], config_dir: s
         overrides: ``key=value`` each, without sweeps.
         config_dir: a folder with further options of groups, as YAML (``<config_dir>/domain/my_lab.yaml``).
     """
-    _store(schema)
+    _store(schema, overrides)
     try:
         with _hydra(config_dir):
             composed = compose(PRIMARY, overrides=list(overrides), return_hydra_config=True)
@@ -106,13 +106,17 @@ def _hydra(config_dir: str | None) -> AbstractContextManager[Any]:
     return initialize_config_dir(version_base="1.3", config_dir=str(folder))
 
 
-def _store(schema: type) -> None:
+def _store(schema: type, overrides: Sequence[str]) -> None:
     """Tell Hydra the schema's defaults and its groups' options, as plain dictionaries.
 
-    Dictionaries, because Hydra cannot write into frozen dataclasses; the types come back in `_to_typed`.
+    Dictionaries, because Hydra cannot write into frozen dataclasses; the types come back in `_to_typed`. The learner's
+    settings are those for the task, unless others are chosen.
     """
     store = ConfigStore.instance()
     groups = group_defaults(schema)
+    task = next((word.partition("=")[2] for word in overrides if word.startswith("env=")), None)
+    if "algo" in groups and task in GROUPS["algo"]:
+        groups["algo"] = task
     for name in groups:
         for choice, option in GROUPS[name].items():
             store.store(group=name, name=choice, node=_plain(option))

@@ -22,9 +22,10 @@ from .sources import PlaybackConfig
 
 @dataclass(frozen=True, kw_only=True)
 class PPOConfig:
-    """Proximal policy optimization (Stable-Baselines3), after a while of imitation."""
+    """Imitation, then proximal policy optimization (Stable-Baselines3); options are named after the task they suit."""
 
-    name: str = option("ppo", "the algorithm")
+    name: str = option("ChairNav", "the task whose settings these are")
+    total_steps: int = option(800_000, "steps over all worlds", low=1)
     num_envs: int = option(64, "worlds that are stepped together", low=1)
     n_steps: int = option(32, "steps a world between two updates", low=1)
     batch_size: int = option(512, "samples a gradient step", low=2)
@@ -44,6 +45,11 @@ class PPOConfig:
         (2.0, 8.0), "time constants of averages of what is measured, seen as well", unit="s", low=0.01
     )
     imitation_steps: int = option(150_000, "steps that follow the expert before PPO takes over", low=0)
+    guided: float = option(
+        0.0, "share of the worlds that the expert itself drives at the start of imitation, none at its end",
+        low=0.0, high=1.0,
+    )
+    mirrored: bool = option(False, "imitation learns from mirror images too, where the camera has them")
 
     def __post_init__(self) -> None:
         samples = self.num_envs * self.n_steps
@@ -54,12 +60,26 @@ class PPOConfig:
             )
 
 
+GRASP = PPOConfig(
+    name="Grasp",
+    total_steps=1_200_000,
+    imitation_steps=1_000_000,
+    guided=0.6,
+    mirrored=True,
+    learning_rate=1e-3,
+    log_std_init=-2.0,  # a hand that trembles drops what it holds
+    frame_stack=1,
+    averages_s=(),
+    code_dim=256,
+    hidden_units=256,
+)
+
 # Group -> name of an option -> its values. A field of a schema that is called like a group selects one of its options;
 # of that field's default only the name counts. The group `a/b` is for the field `b` of the field `a`.
 GROUPS: dict[str, dict[str, Any]] = {
     "env": {name: entry.load("config")() for name, entry in TASKS.items()},
     "domain": dict(DOMAINS),
-    "algo": {"ppo": PPOConfig()},
+    "algo": {"ChairNav": PPOConfig(), "Grasp": GRASP},
     "goggles/method": METHODS,
 }
 
@@ -99,7 +119,6 @@ class TrainConfig:
     env: TaskConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it trains")
     algo: PPOConfig = option(PPOConfig, "the learner")
-    total_steps: int = option(800_000, "steps over all worlds", low=1)
     seed: int = option(1, SEED, low=0)
     device: str = option("auto", DEVICE, choices=("auto", "cpu", "cuda"))
     eval_episodes: int = option(50, "episodes of an evaluation during training", low=1)

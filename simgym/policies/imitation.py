@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,23 @@ from torch.nn import functional
 from .networks import EXPERT
 
 ACTOR_WEIGHT = 4.0  # of the squared error of actions, beside ``vf_coef`` times that of values
+
+
+class Mirror(NamedTuple):
+    """How a mirror image of an observation looks, left for right: the picture flips, and some values change signs."""
+
+    measured: str  # the observation beside the image
+    measured_signs: np.ndarray  # (M,)
+    action_signs: np.ndarray  # (A,)
+
+    def __call__(self, observations: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What the policy sees and the expert does, mirrored; privileged state has no mirror image and stays."""
+        signs = {self.measured: self.measured_signs, EXPERT: self.action_signs}
+        mirrored = {
+            name: observations[name] * torch.as_tensor(values, dtype=torch.float32, device=observations[name].device)
+            for name, values in signs.items()
+        }
+        return observations | mirrored | {"image": observations["image"].flip(-1)}
 
 
 class ImitatingPPO(PPO):
@@ -24,11 +41,12 @@ class ImitatingPPO(PPO):
 
     Args:
         imitation_steps: steps over all worlds before PPO takes over; 0 is plain PPO.
+        mirror: what a mirror image is: then every other batch is one, from which the actor alone learns.
         args, kwargs: as `stable_baselines3.PPO` takes them; observations have an ``expert`` (A,) action.
     """
 
-    def __init__(self, *args: Any, imitation_steps: int = 0, **kwargs: Any) -> None:
-        self.imitation_steps = imitation_steps
+    def __init__(self, *args: Any, imitation_steps: int = 0, mirror: Mirror | None = None, **kwargs: Any) -> None:
+        self.imitation_steps, self._mirror = imitation_steps, mirror
         super().__init__(*args, **kwargs)
 
     def train(self) -> None:
@@ -43,10 +61,13 @@ class ImitatingPPO(PPO):
         self._update_learning_rate(self.policy.optimizer)
         errors: list[tuple[float, float]] = []  # of actions, of values
         for _ in range(self.n_epochs):
-            for samples in self.rollout_buffer.get(self.batch_size):
-                actor_loss, critic_loss = self._errors(samples.observations, samples.returns)  # type: ignore[arg-type]
+            for number, samples in enumerate(self.rollout_buffer.get(self.batch_size)):
+                observations, critic_weight = samples.observations, self.vf_coef
+                if self._mirror is not None and number % 2:
+                    observations, critic_weight = self._mirror(observations), 0.0  # type: ignore[arg-type]
+                actor_loss, critic_loss = self._errors(observations, samples.returns)  # type: ignore[arg-type]
                 self.policy.optimizer.zero_grad()
-                (ACTOR_WEIGHT * actor_loss + self.vf_coef * critic_loss).backward()
+                (ACTOR_WEIGHT * actor_loss + critic_weight * critic_loss).backward()
                 torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
                 self.policy.optimizer.step()
                 errors.append((actor_loss.item(), critic_loss.item()))

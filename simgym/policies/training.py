@@ -26,6 +26,7 @@ from tqdm import tqdm
 from simgym.allocator import keep_freed_memory
 from simgym.bundling import save_bundle
 from simgym.config.schema import TrainConfig
+from simgym.cores import usable_cores
 from simgym.deploy.bundle import Contract, TensorSpec, policy_contract
 from simgym.deploy.policy import Memory, Policy
 from simgym.envs.curriculum import Curriculum
@@ -38,7 +39,7 @@ from .actors import BundleActor, ModelActor
 from .checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, save_model
 from .evaluation import Evaluation, episode_seeds, evaluate, header
 from .export import export_policy
-from .imitation import ImitatingPPO
+from .imitation import ImitatingPPO, Mirror
 from .networks import AsymmetricPolicy
 from .report import evaluate_and_report
 from .vec_env import SimulationVecEnv
@@ -61,7 +62,11 @@ def build_env(config: TrainConfig, simulation: Simulation) -> SimulationVecEnv:
 
 def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | None) -> ImitatingPPO:
     """Imitation, then PPO, with our vision network; the learning rate falls linearly over the training."""
-    algo, remembered = config.algo, 1 + len(config.algo.averages_s)
+    algo, remembered, task = config.algo, 1 + len(config.algo.averages_s), env.simulation.task
+    mirror = None
+    if algo.mirrored and task.mirror is not None:
+        measured_signs, action_signs = task.mirror
+        mirror = Mirror(task.measured, np.tile(measured_signs, remembered), action_signs)
     model = ImitatingPPO(
         AsymmetricPolicy,
         env,
@@ -77,13 +82,14 @@ def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | N
             "features_extractor_kwargs": {
                 "channels": tuple(algo.channels),
                 "code_dim": algo.code_dim,
-                "usual_range": tuple(np.tile(bound, remembered) for bound in env.simulation.task.usual_range),
+                "usual_range": tuple(np.tile(bound, remembered) for bound in task.usual_range),
             },
             "hidden_units": algo.hidden_units,
-            "camera_yaw": env.simulation.task.camera_yaw,
+            "camera_yaw": task.camera_yaw,
             "log_std_init": algo.log_std_init,
         },
         imitation_steps=algo.imitation_steps,
+        mirror=mirror,
         seed=config.seed,
         device=config.device,
     )
@@ -143,6 +149,10 @@ class Segments(BaseCallback):
         if self.num_timesteps >= self._next:
             self.save()
             self._begin()
+        env, algo = self.training_env, self.config.algo
+        assert isinstance(env, SimulationVecEnv)
+        left = max(1 - self.num_timesteps / max(algo.imitation_steps, 1), 0.0)  # share of the imitation
+        env.guided = round(algo.guided * left * env.num_envs)
 
     def save(self) -> None:
         """Evaluate, log, and write the checkpoint (and the best model)."""
@@ -216,7 +226,7 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
         Interrupted: by Ctrl-C or SIGTERM; weights are saved, and the last checkpoint can be resumed from.
     """
     keep_freed_memory()
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(usable_cores())
     remove_leftovers(out)
     simulation = Simulation(config.env, config.domain, config.algo.num_envs, "train")
     if config.domain.adr.enabled:
@@ -226,7 +236,7 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
     checkpoint = latest_checkpoint(out / CHECKPOINTS) if resume else None
     progress = load_checkpoint(checkpoint, model) if checkpoint else {}
     segments = Segments(config, out, progress, simulation.curriculum)
-    remaining = config.total_steps - model.num_timesteps
+    remaining = config.algo.total_steps - model.num_timesteps
     if remaining > 0:
         with stop_on_signals(segments.interrupted):
             callbacks = CallbackList([segments, ProgressBarCallback()])
@@ -236,7 +246,7 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
             raise Interrupted(f"stopped after {model.num_timesteps} steps, weights in {out / LAST}")
         segments.save()
         segments.close()
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(usable_cores())
     env.close()
     return finish(config, out, model, segments)
 

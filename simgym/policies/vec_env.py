@@ -15,6 +15,8 @@ from simgym.envs.spaces import action_space, check_action
 
 from .networks import EXPERT, PRIVILEGED
 
+GUIDE_STD = 0.2  # of the expert's actions in guided worlds
+
 
 class SimulationVecEnv(VecEnv):
     """A batch whose observations are what a policy senses and, for training alone, ``privileged`` and ``expert``.
@@ -51,6 +53,7 @@ class SimulationVecEnv(VecEnv):
         )
         self.render_mode = None
         super().__init__(n, space, action_space(simulation.task))
+        self.guided = 0  # the expert drives the first so many worlds, see `step_async`
         self._returns = np.zeros(n)
         self._terms: dict[str, np.ndarray] = {}
         self._actions = np.zeros((n, task.action_dim))
@@ -97,8 +100,13 @@ class SimulationVecEnv(VecEnv):
         }
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Keep the actions for `step_wait`."""
+        """Keep the actions for `step_wait`; in guided worlds the expert's, scattered so that it meets mistakes."""
         self._actions = check_action(actions, (self.num_envs, self.simulation.task.action_dim))
+        if self.guided:
+            expert = self.simulation.expert_action()
+            for world in range(self.guided):
+                scatter = self._generators[world].normal(0.0, GUIDE_STD, expert.shape[1])
+                self._actions[world] = np.clip(expert[world] + scatter, -1, 1)
 
     def step_wait(self) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Act in every world; ended worlds restart at once."""

@@ -48,7 +48,7 @@ TINY = [
     "algo.channels=[4,8,8]",
     "algo.code_dim=16",
     "algo.imitation_steps=192",  # the second segment passes from imitation to PPO
-    "total_steps=384",
+    "algo.total_steps=384",
     "checkpoint_every=128",
     "eval_episodes=2",
     "final_episodes=3",
@@ -122,7 +122,7 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_left_alone(
 def test_a_policy_for_another_task_comes_out_as_a_bundle_too(tmp_path: Path) -> None:
     pytest.importorskip("pybullet_data", reason="it has the arm's description")
     out = tmp_path / "grasp"
-    process = start(out, "env=Grasp", *TINY, "total_steps=128", "env.time_limit_s=2", f"out={out}")
+    process = start(out, "env=Grasp", *TINY, "algo.total_steps=128", "env.time_limit_s=2", f"out={out}")
     printed = process.communicate(timeout=300)[0]
     assert process.returncode == 0, printed
     policy = Policy(out / "policy.onnx")
@@ -227,7 +227,7 @@ def run(*words: str) -> int:
         (["algo.batch_size=8000"], 2, "algo.batch_size=8000: must be at least 2 and at most"),
         (["resume="], 2, "resume= is empty"),
         (["resume=nowhere"], 1, "resume=nowhere: expected the folder of a run, with its config.yaml"),
-        (["resume=nowhere", "total_steps=5"], 2, "so give no other key"),
+        (["resume=nowhere", "algo.total_steps=5"], 2, "so give no other key"),
         (["resume=nowhere", "out=elsewhere"], 2, "so give no other key"),
     ],
 )

@@ -69,6 +69,7 @@ class Task(Protocol):
     command_unit: str
     action_dim: int
     privileged_dim: int
+    mirror: tuple[np.ndarray, np.ndarray] | None  # signs of measured values and actions in a mirror, if that works
     camera_yaw: int | None  # which measured value turns the camera against the frame of the first two actions
     track_radius_m: float  # of what `track` tells of, as a disc
     overview_m: float  # edge of the square of floor, centred on the origin, that shows an episode from above

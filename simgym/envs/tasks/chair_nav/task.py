@@ -46,6 +46,7 @@ class ChairNav(Paced):
 
     name = "ChairNav"
     measured, measured_unit = "velocity", "m/s, rad/s"
+    mirror: tuple[np.ndarray, np.ndarray] | None = np.array([1.0, -1.0]), np.array([1.0, -1.0])
     camera_yaw: int | None = None
     command_unit = "m/s, rad/s"
     measured_range = np.full(2, -MAX_VELOCITY, np.float32), np.full(2, MAX_VELOCITY, np.float32)

@@ -30,6 +30,7 @@ from .room import room_bodies
 HOME = np.array(HOME_RAD)
 OPEN_M = 0.08  # between the fingers, at most
 REACH_M = ((0.28, -0.38, -0.03), (0.72, 0.38, 0.5))  # where the grasp point can be sent: lowest and highest x, y, z
+MIRROR = np.array([1.0, -1.0, 1.0, -1.0, 1.0])  # signs of proprio and of actions, left for right
 YAW_LIMIT_RAD = 1.75  # a gripper turned by half a turn is the same
 LEASH_M, LEASH_RAD = 0.03, 0.3  # the target stays so near the hand: it cannot push harder and harder
 TOUCH_N = 0.1  # of each finger on what it holds
@@ -62,7 +63,9 @@ class Grasp(Paced):
         """Raises UsageError where the configuration is impossible, UserError without the Panda or for a bad mesh."""
         check(config, "env.")
         self.config, self.robot = config, load_panda(CAMERAS[config.view])
-        self.camera_yaw = 3 if config.view == "wrist" else None
+        at_wrist = config.view == "wrist"
+        self.camera_yaw = 3 if at_wrist else None
+        self.mirror = (MIRROR, MIRROR) if at_wrist else None
         layout = config.layout
         meshes = () if layout.meshes is None else read_meshes(layout.meshes, layout.mesh_unit_m)
         clutter = randomization.clutter if randomization.enabled else ClutterRanges()
