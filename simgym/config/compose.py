@@ -112,6 +112,8 @@ def _store(schema: type) -> None:
     Dictionaries, because Hydra cannot write into frozen dataclasses; the types come back in `_to_typed`.
     """
     store = ConfigStore.instance()
+    for group in GROUPS:  # the store is one for the process: a key of this schema may be a group of the last one's
+        store.repo.pop(group.partition("/")[0], None)
     groups = group_defaults(schema)
     for name in groups:
         for choice, option in GROUPS[name].items():
