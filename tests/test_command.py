@@ -107,6 +107,20 @@ def test_a_group_below_a_key_comes_back_from_a_run_folder(tmp_path: Path) -> Non
     assert load_config(ToyConfig, tmp_path / "x" / "config.yaml") == config
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlainConfig:
+    """A command where a key is what is a group elsewhere."""
+
+    goggles: str | None = option(None, "a bundle")
+
+
+def test_one_command_s_groups_are_not_another_s() -> None:
+    assert run("policy=a", "goggles/method=rcan")[0] == 0
+    seen: list[PlainConfig] = []
+    assert run_command(PlainConfig, lambda config: seen.append(config), ["goggles=x.onnx"]) == 0
+    assert seen == [PlainConfig(goggles="x.onnx")]
+
+
 def test_an_override_counts_wherever_it_stands() -> None:
     _, (config,) = run("policy=a", "domain.randomization.enabled=false", "domain=randomized")
     assert config.domain.look == "randomized" and not config.domain.randomization.enabled
@@ -142,7 +156,7 @@ def test_an_override_counts_wherever_it_stands() -> None:
         ("env=false", "env=false: no such env (choose from ChairNav, Grasp)"),
         ("env.name=Other", "choose with env=Other"),
         ("goggles/method=rcna", "no such goggles/method"),
-        ("goggles/metod=rcan", "unknown key 'goggles/metod'; did you mean 'goggles/method'?"),
+        ("goggles/metho=rcan", "unknown key 'goggles/metho'; did you mean 'goggles/method'?"),
         ("goggles.method=rcan", "goggles.method cannot be set: choose with goggles/method=rcan"),
         ("goggles.method.name=rcan", "choose with goggles/method=rcan"),
         ("goggles=rcan", "goggles is a group of keys: set one of them, such as goggles/method=..."),

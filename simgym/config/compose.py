@@ -113,6 +113,8 @@ def _store(schema: type, overrides: Sequence[str]) -> None:
     settings are those for the task, unless others are chosen.
     """
     store = ConfigStore.instance()
+    for group in GROUPS:  # the store is one for the process: a key of this schema may be a group of the last one's
+        store.repo.pop(group.partition("/")[0], None)
     groups = group_defaults(schema)
     task = next((word.partition("=")[2] for word in overrides if word.startswith("env=")), None)
     if "algo" in groups and task in GROUPS["algo"]:

@@ -52,7 +52,10 @@ class NetworkMethod(GogglesMethod):
     )
     importance: float = option(7.0, "how much more", low=1.0)
     semantic_accuracy: float = option(
-        0.85, "share of held-out pixels that the segmentation network must get right, or its terms stay out", high=1.0
+        0.85,
+        "share of held-out pixels that the segmentation network must get right, or its terms stay out",
+        low=0.0,
+        high=1.0,
     )
     unpaired_after: float = option(
         0.0, "share of the steps on pairs alone, before all other terms start", low=0.0, high=0.95

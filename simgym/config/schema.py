@@ -25,7 +25,7 @@ class PPOConfig:
     """Imitation, then proximal policy optimization (Stable-Baselines3); options are named after the task they suit."""
 
     name: str = option("ChairNav", "the task whose settings these are")
-    total_steps: int = option(800_000, "steps over all worlds", low=1)
+    total_steps: int = option(950_000, "steps over all worlds", low=1)
     num_envs: int = option(64, "worlds that are stepped together", low=1)
     n_steps: int = option(32, "steps a world between two updates", low=1)
     batch_size: int = option(512, "samples a gradient step", low=2)
@@ -46,8 +46,10 @@ class PPOConfig:
     )
     imitation_steps: int = option(150_000, "steps that follow the expert before PPO takes over", low=0)
     guided: float = option(
-        0.0, "share of the worlds that the expert itself drives at the start of imitation, none at its end",
-        low=0.0, high=1.0,
+        0.0,
+        "share of the worlds that the expert itself drives at the start of imitation, none at its end",
+        low=0.0,
+        high=1.0,
     )
     mirrored: bool = option(False, "imitation learns from mirror images too, where the camera has them")
 

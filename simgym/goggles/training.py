@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +126,10 @@ def finish(
         goggles = Goggles(temporary, threads=torch.get_num_threads())
         result = about | {"export_difference": difference}
         for name in ("real", "pairs"):
-            frames = held_out.get(name)
-            result[name] = frames and measure(
-                lambda rgb: translate(goggles, rgb), frames, held_out["sim"], segmentation
-            )
+            measured = held_out.get(name)
+            result[name] = None
+            if measured is not None:
+                result[name] = measure(partial(translate, goggles), measured, held_out["sim"], segmentation)
         summary = {name: result[seen][name] for name in ("temporal_error", "difference_from_input", "collapse", "kid")}
         save_bundle(onnx.load(temporary), replace(contract, training={**training, **summary}), temporary)
         write_report(out, result, goggles, segmentation, held_out)

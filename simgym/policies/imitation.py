@@ -62,10 +62,11 @@ class ImitatingPPO(PPO):
         errors: list[tuple[float, float]] = []  # of actions, of values
         for _ in range(self.n_epochs):
             for number, samples in enumerate(self.rollout_buffer.get(self.batch_size)):
-                observations, critic_weight = samples.observations, self.vf_coef
+                observations: Any = samples.observations
+                critic_weight = self.vf_coef
                 if self._mirror is not None and number % 2:
-                    observations, critic_weight = self._mirror(observations), 0.0  # type: ignore[arg-type]
-                actor_loss, critic_loss = self._errors(observations, samples.returns)  # type: ignore[arg-type]
+                    observations, critic_weight = self._mirror(observations), 0.0
+                actor_loss, critic_loss = self._errors(observations, samples.returns)
                 self.policy.optimizer.zero_grad()
                 (ACTOR_WEIGHT * actor_loss + critic_weight * critic_loss).backward()
                 torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)

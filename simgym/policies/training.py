@@ -7,7 +7,6 @@ was killed and resumed therefore gives the same weights, bit for bit on a CPU, a
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import replace
