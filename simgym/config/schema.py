@@ -17,7 +17,7 @@ from simgym.errors import UsageError
 
 from .goggles import HYBRID, METHODS, GogglesMethod
 from .option import Key, option, walk
-from .sources import PlaybackConfig
+from .sources import PlaybackConfig, SourceConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +219,7 @@ class GogglesTrainConfig:
     sim: str | None = option(None, "frames in the canonical look, with labels: a source")
     real: str | None = option(None, "frames to translate, of the place: a source")
     pairs: str | None = option(None, "frames in other looks, each with its canonical twin and labels: a source")
+    frames: SourceConfig = option(SourceConfig, "which frames of real=, and how their camera is known")
     env: TaskConfig = option(ChairNavConfig, "the task whose camera the goggles are for")
     goggles: GogglesChoice = option(GogglesChoice, "the goggles")
     generator: str = option("unet", "the network that translates", choices=("unet", "mobile", "resnet9"))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from simgym.config.goggles import CLASSES, ColorMethod, GogglesMethod, NetworkMethod
 from simgym.config.schema import GogglesTrainConfig
+from simgym.config.sources import SourceConfig
 from simgym.deploy.camera import Camera
 from simgym.errors import UsageError, UserError
 
 from .frames import Frames
+from .sources import read_frames
 
 FEWEST = 10  # frames of a source: there is no style in fewer
 SMALLEST_CROP_PX = 24
-LoadSource = Callable[[str, Camera], Frames]
+SIMULATED = SourceConfig(min_change=0.0)  # collected frames are used as they are
 
 
 def camera_of(config: GogglesTrainConfig) -> Camera:
@@ -23,7 +25,7 @@ def camera_of(config: GogglesTrainConfig) -> Camera:
     return Camera.from_yaml(path) if path else Camera()
 
 
-def load_domains(config: GogglesTrainConfig, camera: Camera, load_source: LoadSource) -> dict[str, Frames]:
+def load_domains(config: GogglesTrainConfig, camera: Camera) -> dict[str, Frames]:
     """Frames by the part they play: ``real``, ``sim`` (in the canonical look), ``pairs``, as far as given.
 
     A ``sim=`` source with canonical twins, as `simgym.collect` writes it with ``paired=true``, also serves as
@@ -35,7 +37,7 @@ def load_domains(config: GogglesTrainConfig, camera: Camera, load_source: LoadSo
             they are needed.
     """
     given = {name: getattr(config, name) for name in ("real", "sim", "pairs")}
-    domains = {name: load_source(text, camera) for name, text in given.items() if text is not None}
+    domains = {name: _load(name, text, config, camera) for name, text in given.items() if text is not None}
     for name, frames in domains.items():
         _check(f"{name}={given[name]}", frames, camera)
     sim, pairs = domains.get("sim"), domains.get("pairs")
@@ -52,6 +54,13 @@ def load_domains(config: GogglesTrainConfig, camera: Camera, load_source: LoadSo
     check_needs(config.goggles.method, domains)
     _check_crop(config, camera)
     return domains
+
+
+def _load(name: str, source: str, config: GogglesTrainConfig, camera: Camera) -> Frames:
+    """Frames as the simulated camera would see them; what was read and what was not is said in one line."""
+    frames, report = read_frames(source, config.frames if name == "real" else SIMULATED, camera, FEWEST)
+    print(f"{name}: {report.summary()}", flush=True)
+    return frames
 
 
 def check_needs(method: GogglesMethod, domains: Mapping[str, Frames]) -> None:

@@ -1,12 +1,12 @@
 """Train goggles: a network that makes real camera frames look like the simulator's, and measure and export them.
 
 Writes goggles.onnx (the bundle), metrics.json, report.html, checkpoints, TensorBoard logs, config.yaml and
-versions.yaml. A source is a folder of frames: rgb/*.png and, of simulated ones, segmentation/*.png, canonical/*.png and
-frames.csv as simgym.collect writes them. A run that was stopped or killed goes on with resume=<run folder>, with the
+versions.yaml. A source is a folder of pictures, a glob, a video or a rosbag (1, 2, MCAP); simulated ones are folders
+that simgym.collect has written. A run that was stopped or killed goes on with resume=<run folder>, with the
 same numbers that it would have had.
 
 Examples:
-    python -m simgym.goggles.train sim=frames/sim real=frames/real pairs=frames/randomized
+    python -m simgym.goggles.train sim=frames/sim real=drive.mcap pairs=frames/randomized
     python -m simgym.goggles.train pairs=frames/randomized goggles/method=rcan generator=mobile
     python -m simgym.goggles.train sim=a real=b goggles/method=vr_goggles goggles.method.shift=500 generator=resnet9
     python -m simgym.goggles.train resume=runs/goggles.train/ChairNav/2026-11-23_10-00-00
@@ -14,14 +14,12 @@ Examples:
 
 from __future__ import annotations
 
-import csv
 import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import yaml
 
 from simgym.config.command import run_command
@@ -32,12 +30,9 @@ from simgym.errors import UsageError, UserError
 from simgym.files import write_bytes
 from simgym.versions import versions
 
-from .frames import Frames
-
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from simgym.deploy.camera import Camera
 
 VERSIONS_FILE = "versions.yaml"
 
@@ -72,7 +67,7 @@ def _work(fabric: Fabric, config: GogglesTrainConfig, resume: bool) -> Any:
 
     try:
         camera = camera_of(config)
-        domains = load_domains(config, camera, load_source)
+        domains = load_domains(config, camera)
         problem = _start(config) if fabric.is_global_zero and not resume else None
         problem = fabric.broadcast(problem)  # all stop where one cannot go on, or the others would wait for it
         return problem or train(fabric, config, camera, domains, Path(str(config.out)), resume)
@@ -126,48 +121,6 @@ def _say(result: dict[str, Any], out: str | None) -> None:
         if measures["collapse"]:
             print(f"{name}: the goggles collapsed ({measures['collapse']}): they are of no use")
     print(f"wrote {BUNDLE}, {METRICS}, {REPORT} and checkpoints in {out}")
-
-
-def load_source(text: str, camera: Camera) -> Frames:
-    """Frames of a folder: ``rgb/*.png``, and ``segmentation/``, ``canonical/`` and ``frames.csv`` where they are.
-
-    Args:
-        text: the folder.
-        camera: whose size the frames have.
-
-    Raises:
-        UserError: no such folder, no frames, or a file that is no such picture.
-    """
-    folder = Path(text)
-    paths = sorted((folder / "rgb").glob("*.png"))
-    if not paths:
-        raise UserError(f"{text}: expected a folder with rgb/*.png")
-    rgb = np.stack([_read(path, colour=True, camera=camera) for path in paths])
-    twins = {
-        name: _read_all(folder / name, paths, name == "canonical", camera) for name in ("segmentation", "canonical")
-    }
-    sequence = np.zeros(len(paths), np.int64)
-    if (folder / "frames.csv").is_file():
-        with (folder / "frames.csv").open(newline="") as file:
-            sequence = np.array([int(row["episode"]) for row in csv.DictReader(file)])
-        if len(sequence) != len(paths):
-            raise UserError(f"{text}: frames.csv has {len(sequence)} rows, but there are {len(paths)} pictures")
-    return Frames(rgb, sequence, np.full(len(paths), np.nan), **twins)
-
-
-def _read_all(folder: Path, like: list[Path], colour: bool, camera: Camera) -> np.ndarray | None:
-    if not folder.is_dir():
-        return None
-    return np.stack([_read(folder / path.name, colour, camera) for path in like])
-
-
-def _read(path: Path, colour: bool, camera: Camera) -> np.ndarray:
-    import cv2
-
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB if colour else cv2.IMREAD_UNCHANGED)
-    if image is None or image.shape[:2] != (camera.height, camera.width) or image.ndim != (3 if colour else 2):
-        raise UserError(f"{path}: expected a {'colour' if colour else 'grey'} PNG of {camera.width}x{camera.height}")
-    return image
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 from simgym.envs.tasks.chair_nav.task import ChairNav
 from simgym.envs.tasks.grasp.config import GraspConfig
 from simgym.envs.tasks.grasp.layout import Episode
+from simgym.envs.tasks.grasp.objects import ANY_YAW
 from simgym.envs.tasks.grasp.privileged import FIRST_OBJECT, HOLDING, PER_OBJECT, TIME_LEFT, privileged_dim
 from simgym.envs.tasks.grasp.task import LEASH_M, OPEN_M, REACH_M, YAW_LIMIT_RAD, Grasp
 from simgym.errors import UsageError
@@ -231,6 +232,30 @@ def test_the_expert_comes_down_closes_and_lifts():
     stage.step(touch=HOLDS)
     command = stage.task.command(stage.task.expert_action(stage.state).astype(float))[0]
     assert command[2] > 0.2 and command[4] < 1e-6  # holds: up, closed
+
+
+def test_the_expert_is_the_same_in_a_mirror():
+    """So mirror images teach what it does: y and yaw change signs, of what it sees and of what it does."""
+    stage = Stage()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        (x, y, z), yaw = rng.uniform((0.35, -0.2, 0.05), (0.65, 0.2, 0.3)), rng.uniform(-0.6, 0.6)
+        turned = rng.uniform(-0.6, 0.6)
+        actions = []
+        for sign in (1.0, -1.0):
+            stage.place_hand(x, sign * y, z)
+            stage.state.link_quat[0, stage.task._hand_link] = from_rpy((np.pi, 0, sign * yaw))
+            stage.state.object_quat[0, 0] = from_rpy((0, 0, sign * turned))
+            actions.append(stage.task.expert_action(stage.state)[0])
+        assert stage.task.mirror is not None
+        np.testing.assert_allclose(actions[1], actions[0] * stage.task.mirror[1], atol=1e-5)
+
+
+def test_over_things_whose_yaw_does_not_count_the_hand_does_not_turn():
+    stage = Stage()
+    stage.task.grasps[0, 0, 0, 3] = ANY_YAW
+    stage.state.link_quat[0, stage.task._hand_link] = from_rpy((np.pi, 0, 0.9))
+    assert stage.task.expert_action(stage.state)[0, 3] == pytest.approx(0, abs=1e-6)
 
 
 def test_the_expert_takes_what_fell_over_at_its_middle():

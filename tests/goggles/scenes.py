@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from simgym.config.goggles import CLASSES
-from simgym.deploy import Camera
+from simgym.deploy import Calibration, Camera
 from simgym.goggles.frames import Frames
 
 CAMERA = Camera.from_fov(32, 24, 1.2)
@@ -64,8 +64,11 @@ def write_source(folder: Path, source: Frames) -> Path:
             (folder / name).mkdir(parents=True)
             for i, picture in enumerate(array):
                 cv2.imwrite(str(folder / name / f"{i:06d}.png"), picture[..., ::-1] if picture.ndim == 3 else picture)
-    rows = [f"{i},{episode}" for i, episode in enumerate(source.sequence)]
-    (folder / "frames.csv").write_text("\n".join(["frame,episode", *rows]) + "\n")
+    rows = [f"{i:06d}.png,{episode},{i % 10 / 5}" for i, episode in enumerate(source.sequence)]
+    (folder / "frames.csv").write_text("\n".join(["frame,episode,time_s", *rows]) + "\n")
+    height, width = source.rgb.shape[1:3]
+    camera = Camera() if (width, height) == (80, 60) else Camera.from_fov(width, height, 1.2)
+    Calibration(camera).to_yaml(folder / "camera_info.yaml")
     return folder
 
 

@@ -12,7 +12,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from simgym.policies.imitation import ImitatingPPO
+from simgym.policies.imitation import ImitatingPPO, Mirror
 from simgym.policies.networks import EXPERT
 
 GAIN = np.array([[0.6, -0.3], [0.2, 0.5]], np.float32)
@@ -92,3 +92,20 @@ def test_it_can_be_saved_and_loaded(tmp_path):
     model.save(tmp_path / "model.zip")
     again = ImitatingPPO.load(tmp_path / "model.zip", device="cpu")
     assert again.imitation_steps == 256 and error(again) == error(model)
+
+
+def test_a_mirror_image_of_a_mirror_image_is_the_thing_itself():
+    rng = torch.Generator().manual_seed(0)
+    seen = {
+        "image": torch.randint(0, 256, (2, 3, 4, 6), generator=rng, dtype=torch.uint8),
+        "proprio": torch.randn(2, 3, generator=rng),
+        EXPERT: torch.randn(2, 2, generator=rng),
+        "privileged": torch.randn(2, 5, generator=rng),
+    }
+    mirror = Mirror("proprio", np.array([1.0, -1.0, 1.0]), np.array([-1.0, 1.0]))
+    once = mirror(seen)
+    assert torch.equal(once["image"][..., 0], seen["image"][..., -1])
+    assert torch.equal(once["proprio"], seen["proprio"] * torch.tensor([1.0, -1.0, 1.0]))
+    assert torch.equal(once[EXPERT], seen[EXPERT] * torch.tensor([-1.0, 1.0]))
+    for name, values in mirror(once).items():
+        assert torch.equal(values, seen[name]), name

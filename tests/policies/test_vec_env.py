@@ -14,7 +14,7 @@ from simgym.envs.config import DOMAINS
 from simgym.envs.simulation import Simulation
 from simgym.envs.tasks.chair_nav.config import RewardConfig
 from simgym.policies.networks import AsymmetricPolicy
-from simgym.policies.vec_env import SimulationVecEnv
+from simgym.policies.vec_env import GUIDE_STD, SimulationVecEnv
 from tests.envs.helpers import assert_same, chair_nav
 
 STACK = 3
@@ -257,4 +257,24 @@ def test_averages_of_an_episode_are_those_of_its_own_measurements():
             now = observation["velocity"][i : i + 1]
             np.testing.assert_array_equal(now, alone[i].push(now[:, :2]))
     assert ends > 3
+    env.close()
+
+
+def test_the_expert_leads_guided_worlds_and_no_others(monkeypatch):
+    env = make(domain="sim")
+    sent: list[np.ndarray] = []
+    step = env.simulation.step
+
+    def watched(action: np.ndarray) -> Any:
+        sent.append(action.copy())
+        return step(action)
+
+    monkeypatch.setattr(env.simulation, "step", watched)
+    expert, off = env.reset()["expert"], []
+    env.guided = 2
+    for _ in range(40):
+        before, expert = expert, env.step(np.zeros((3, 2)))[0]["expert"]
+        off.append(sent[-1][:2] - before[:2])
+        assert not sent[-1][2].any()
+    assert np.abs(off).max() < 6 * GUIDE_STD and 0 < np.std(off) < 2 * GUIDE_STD
     env.close()
