@@ -9,6 +9,7 @@ import pytest
 from simgym.deploy import Policy, check_camera
 from simgym.envs.config import DOMAINS
 from simgym.envs.simulation import Simulation
+from simgym.envs.tasks import TASKS
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 from simgym.policies.actors import make_actor
 from simgym.policies.evaluation import episode_seeds, evaluate
@@ -17,14 +18,17 @@ from simgym.policies.shipped import FOLDER, PRETRAINED, bundle_path
 PATH = bundle_path(PRETRAINED, "policy", "ChairNav")
 
 
-def test_it_is_small_and_licensed():
-    assert PATH.stat().st_size < 2e6
-    assert Policy(PATH).contract.licence == "Apache-2.0"
+@pytest.mark.parametrize("task", TASKS)
+def test_it_is_small_and_licensed(task):
+    path = bundle_path(PRETRAINED, "policy", task)
+    assert path.stat().st_size < 2e6
+    assert Policy(path).contract.licence == "Apache-2.0" and Policy(path).contract.task == task
 
 
-def test_the_card_says_what_the_contract_says():
-    training = Policy(PATH).contract.training
-    card = (FOLDER / "ChairNav_policy.md").read_text()
+@pytest.mark.parametrize("task", TASKS)
+def test_the_card_says_what_the_contract_says(task):
+    training = Policy(bundle_path(PRETRAINED, "policy", task)).contract.training
+    card = (FOLDER / f"{task}_policy.md").read_text()
     assert f"{training['steps']:,} steps" in card
     assert re.search(rf"seed={training['seed']}\b", card)
 
