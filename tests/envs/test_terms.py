@@ -22,7 +22,6 @@ from simgym.envs.config import DOMAINS, ADRConfig, DomainConfig, DynamicsRanges,
 from simgym.envs.curriculum import Curriculum
 from simgym.envs.dynamics import sample_dynamics
 from simgym.envs.simulation import Simulation
-from simgym.envs.tasks.chair_nav.config import ClutterRanges
 from simgym.envs.tasks.chair_nav.env import ChairNavEnv, ChairNavVectorEnv
 from simgym.envs.tasks.grasp.config import GraspConfig
 from simgym.envs.tasks.grasp.task import Grasp
@@ -288,7 +287,6 @@ def test_choices_come_from_the_command_line_and_from_files(tmp_path: Path) -> No
     [
         lambda: randomized(dynamics={"velocity_noise_m_s": (0.0, 0.5)}),
         lambda: randomized(dynamics={"interval": ("velocity_noise_rad_s",)}),
-        lambda: randomized(clutter=ClutterRanges(doors=(0, 2))),
         lambda: replace(DOMAINS["sim"], flaws=FlawRanges(readout_s=(0.0, 0.03))),
         lambda: replace(DOMAINS["sim"], flaws=FlawRanges(exposure_time_s=(0.0, 0.03))),
     ],
