@@ -46,9 +46,12 @@ class NetworkMethod(GogglesMethod):
     semantic: float = option(0.0, "weight of the semantic loss of unpaired frames", low=0.0)
     shift: float = option(0.0, "weight of the shift loss, of each generator", low=0.0)
     paired: float = option(0.0, "weight of the distance to the canonical twin", low=0.0)
-    paired_semantic: float = option(0.0, "weight of the cross-entropy of the labels of translated pairs", low=0.0)
+    paired_labels: float = option(0.0, "weight of the cross-entropy of the labels that G gives pairs", low=0.0)
+    taught: float = option(0.0, "weight of the distance to what G's moving average makes of real frames", low=0.0)
+    taught_labels: float = option(0.0, "weight of the cross-entropy to the labels that it gives them", low=0.0)
+    sure: float = option(0.0, "probability of a label from which on it is believed", low=0.0, high=1.0)
     important: tuple[str, ...] = option(
-        ("chair", "object"), "classes that the two paired terms weight more", choices=CLASSES
+        ("chair", "object"), "classes that the paired and taught terms weight more", choices=CLASSES
     )
     importance: float = option(7.0, "how much more", low=1.0)
     semantic_accuracy: float = option(
@@ -61,7 +64,7 @@ class NetworkMethod(GogglesMethod):
         0.0, "share of the steps on pairs alone, before all other terms start", low=0.0, high=0.95
     )
     augmentation: float = option(
-        0.0, "flaws of cameras on the input of pairs; 0 is none, 1 as strong as they come", low=0.0, high=1.0
+        0.0, "flaws of cameras on what pairs and taught terms see; 0 is none, 1 the most", low=0.0, high=1.0
     )
     discriminator: str = option(
         "small", "PatchGAN that sees patches of 70 pixels (basic) or of 34 (small)", choices=("basic", "small")
@@ -75,7 +78,12 @@ class NetworkMethod(GogglesMethod):
     @property
     def pairs_needed(self) -> bool:
         """Whether a term wants frames with a canonical twin."""
-        return self.paired > 0 or self.paired_semantic > 0
+        return self.taught_needed or max(self.paired, self.paired_labels) > 0
+
+    @property
+    def taught_needed(self) -> bool:
+        """Whether a term learns from real frames without a discriminator."""
+        return max(self.taught, self.taught_labels) > 0
 
     @property
     def unpaired_needed(self) -> bool:
@@ -85,7 +93,12 @@ class NetworkMethod(GogglesMethod):
     @property
     def segmentation_needed(self) -> bool:
         """Whether a term wants the segmentation network."""
-        return self.semantic > 0 or self.paired_semantic > 0
+        return self.semantic > 0
+
+    @property
+    def labels_needed(self) -> bool:
+        """Whether a term wants the generator to label what it translates."""
+        return max(self.paired_labels, self.taught_labels) > 0
 
 
 # CycleGAN (Zhu et al. 2017), defaults of the authors' code: cycle 10, identity 0.5 of that, pool 50, Adam 2e-4 with
@@ -96,26 +109,12 @@ CYCADA = replace(CYCLEGAN, name="cycada", semantic=1.0)
 # VR-Goggles (Zhang et al. 2019): shift weight 1000 for CARLA. Whether of a mean or a sum is not published; here it is
 # that of a mean of squares, which puts the term at the size of the others.
 VR_GOGGLES = replace(CYCADA, name="vr_goggles", shift=1000.0)
-# RCAN (James et al. 2019) does not publish weights. These are of our trial (chairs 7 times, cross-entropy 0.3); so are
-# learning rate and augmentation.
+# RCAN (James et al. 2019) does not publish weights. These are of our trials; so are learning rate and augmentation.
 RCAN = NetworkMethod(
-    name="rcan", paired=1.0, paired_semantic=0.3, augmentation=0.5, learning_rate=1e-3, beta1=0.9, decay_from=0.3
+    name="rcan", paired=1.0, paired_labels=1.0, augmentation=0.6, learning_rate=2e-3, beta1=0.9, decay_from=0.3
 )
-# Ours: pairs teach most, at ten times the weight, as pix2pix (Isola et al. 2017) puts its L1 far above the GAN's 1;
-# then real frames come in. Identity is left to the pairs.
-HYBRID = replace(
-    VR_GOGGLES,
-    name="hybrid",
-    identity=0.0,
-    shift=100.0,
-    paired=10.0,
-    paired_semantic=3.0,
-    augmentation=0.5,
-    unpaired_after=0.5,
-    discriminator="small",
-    learning_rate=5e-4,
-    decay_from=0.6,
-)
+# Ours: pairs teach what things are, then real frames are taught by the moving average (Tarvainen and Valpola 2017).
+HYBRID = replace(RCAN, name="hybrid", taught=1.0, taught_labels=1.0, sure=0.5, unpaired_after=0.5)
 METHODS: dict[str, Any] = {
     method.name: method for method in (ColorMethod(), CYCLEGAN, CYCADA, VR_GOGGLES, RCAN, HYBRID)
 }

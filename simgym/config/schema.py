@@ -236,5 +236,6 @@ class GogglesTrainConfig:
     device: str = option("auto", DEVICE, choices=("auto", "cpu", "cuda"))
     devices: int = option(1, "processes that share the work, each with a device of its own", low=1)
     precision: str = option("32-true", "of arithmetic", choices=("32-true", "bf16-mixed"))
+    start: str | None = option(None, "run folder of another training, with whose generator this one begins")
     resume: str | None = option(None, "run folder of an interrupted training, to continue exactly")
     out: str | None = option(None, OUT)

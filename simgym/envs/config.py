@@ -24,6 +24,9 @@ class LookRanges(LiveTerms):
 
     saturation: tuple[float, float] = span((0.0, 0.9), "of a colour", operation="set", live=True, low=0.0, high=1.0)
     brightness: tuple[float, float] = span((0.25, 1.0), "of a colour", operation="set", live=True, low=0.0, high=1.0)
+    natural_probability: float = option(
+        0.0, "share of the episodes in which things have the colours of lived-in rooms", low=0.0, high=1.0
+    )
     texture_probability: float = option(0.6, "share of the parts that are textured", low=0.0, high=1.0)
     texture_size_m: tuple[float, float] = span(
         (0.2, 1.5), "edge of one repeat", operation="set", live=True, unit="m", low=0.01

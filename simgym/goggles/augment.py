@@ -10,11 +10,14 @@ import math
 import torch
 from torch.nn import functional
 
-EXPOSURE_EV = 0.8  # stops up or down
-WHITE_BALANCE_EV = 0.3  # stops of each colour channel up or down
-LOG_GAMMA = 0.35  # of the exponent, up or down
-BLUR = 0.8  # share of the picture that a 3x3 binomial filter replaces
-NOISE = 10 / 255  # standard deviation, of a range of 1
+EXPOSURE_EV = 2.0  # stops up or down
+WHITE_BALANCE_EV = 0.6  # stops of each colour channel up or down
+LOG_GAMMA = 0.5  # of the exponent, up or down
+VEIL = 0.3  # share of the contrast that stray light takes
+VIGNETTING = 0.6  # share of the light that is lost in the corners
+BLUR_PX = 1.5  # standard deviation of the lens's blur, along each axis
+MOTION_PX = 5.0  # way of things along the rows while the shutter is open
+NOISE = 20 / 255  # standard deviation, of a range of 1
 JPEG = 1.0  # times the table of quality 50
 DISPLAY_GAMMA = 2.2
 BLOCK = 8
@@ -37,7 +40,7 @@ TO_YCBCR = torch.tensor(
 
 
 def augment(images: torch.Tensor, generator: torch.Generator, strength: float) -> torch.Tensor:
-    """Change exposure, white balance and gamma, blur, add noise and compress, in this order, as a camera does.
+    """Blur by lens and motion, change light, contrast and colours, add noise and compress, in this order.
 
     Args:
         images: (B, 3, H, W) in [-1, 1].
@@ -55,14 +58,51 @@ def augment(images: torch.Tensor, generator: torch.Generator, strength: float) -
         drawn = torch.rand(count, channels, 1, 1, generator=generator, device=device)
         return (low + (high - low) * drawn) * strength
 
+    def seldom(high: float) -> torch.Tensor:
+        """Often next to nothing, sometimes much."""
+        return uniform(0, 1) ** 2 * high / max(strength, 1e-9)
+
+    light = blur((images + 1) / 2, uniform(0, BLUR_PX), seldom(MOTION_PX))
     stops = uniform(-EXPOSURE_EV, EXPOSURE_EV) + uniform(-WHITE_BALANCE_EV, WHITE_BALANCE_EV, channels=3)
     gain = torch.exp2(stops / DISPLAY_GAMMA)  # of display values: light times 2^stops
+    corners = 1 - uniform(0, VIGNETTING) * _squared_radius(images)
     exponent = torch.exp(uniform(-LOG_GAMMA, LOG_GAMMA))
-    lit = ((images + 1) / 2 * gain).clamp(0, 1).pow(exponent)
-    blurred = torch.lerp(lit, _binomial(lit), uniform(0, BLUR))
+    lit = (light * gain * corners).clamp(0, 1).pow(exponent)
+    veil = seldom(VEIL)
+    veiled = lit * (1 - veil) + veil * uniform(0, 1) / max(strength, 1e-9)
     noise = torch.randn(images.shape, generator=generator, device=device)
-    noisy = torch.addcmul(blurred, noise, uniform(0, NOISE)).clamp(0, 1)
+    noisy = torch.addcmul(veiled, noise, uniform(0, NOISE)).clamp(0, 1)
     return compress(noisy, uniform(0, JPEG)).mul(2).sub(1)
+
+
+def blur(images: torch.Tensor, sigma_px: torch.Tensor, motion_px: torch.Tensor) -> torch.Tensor:
+    """What a lens blurs along both axes, and motion along the rows.
+
+    A tap at x is the integral of a normal density over a box around it: of one pixel, and as wide as the motion more
+    along the rows. Edges are repeated.
+
+    Args:
+        images: (B, 3, H, W).
+        sigma_px: (B, 1, 1, 1) standard deviation of the normal density.
+        motion_px: (B, 1, 1, 1) way of things along the rows while the shutter is open.
+
+    Returns:
+        (B, 3, H, W).
+    """
+    count, channels = images.shape[:2]
+    reach = math.ceil(MOTION_PX / 2 + BLUR_PX)
+    x = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)  # (T,)
+    flat = images.reshape(1, count * channels, *images.shape[2:])
+    for width, shape, edge in (
+        (motion_px, (1, -1), (reach, reach, 0, 0)),
+        (motion_px * 0, (-1, 1), (0, 0, reach, reach)),
+    ):
+        half, scale = (width.view(-1, 1) + 1) / 2, sigma_px.view(-1, 1).clamp(min=0.05)
+        taps = torch.special.ndtr((x + half) / scale) - torch.special.ndtr((x - half) / scale)  # (B, T)
+        taps = (taps / taps.sum(1, keepdim=True)).repeat_interleave(channels, 0)
+        padded = functional.pad(flat, edge, mode="replicate")
+        flat = functional.conv2d(padded, taps.view(count * channels, 1, *shape), groups=count * channels)
+    return flat.view(images.shape)
 
 
 def compress(images: torch.Tensor, coarseness: torch.Tensor) -> torch.Tensor:
@@ -95,8 +135,9 @@ def cosine_matrix() -> torch.Tensor:
     return matrix
 
 
-def _binomial(images: torch.Tensor) -> torch.Tensor:
-    """Smoothed by the filter (1, 2, 1) / 4 along both axes; edges are repeated."""
-    padded = functional.pad(images, (1, 1, 1, 1), mode="replicate")
-    rows = padded[:, :, :-2] + 2 * padded[:, :, 1:-1] + padded[:, :, 2:]
-    return (rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:]) / 16
+def _squared_radius(images: torch.Tensor) -> torch.Tensor:
+    """(H, W) squared distance from the middle, 1 in the corners."""
+    height, width = images.shape[2:]
+    y = torch.linspace(-1, 1, height, device=images.device)[:, None] * height / width
+    x = torch.linspace(-1, 1, width, device=images.device)
+    return (x**2 + y**2) / (1 + (height / width) ** 2)

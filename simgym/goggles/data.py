@@ -14,10 +14,11 @@ import torch
 
 from .augment import augment
 from .frames import Frames
-from .methods import PAIRED, UNPAIRED, Batch
+from .methods import PAIRED, TAUGHT, UNPAIRED, Batch, Lesson
 
 HELD_OUT = 0.1  # share of a source's frames that only measures see
 MOST_HELD_OUT = 500
+LABELLED, PASTING, SPOILING = 1, 2, 3  # streams of a step's randomness, beside the batch's
 
 
 def to_float(images: np.ndarray | torch.Tensor) -> torch.Tensor:
@@ -98,25 +99,38 @@ class Sampler:
         self._crop = (max(1, round(crop * height)), max(1, round(crop * width)))
 
     def batch(self, step: int, terms: Collection[str]) -> Batch:
-        """What step number ``step`` learns from, for these loss terms."""
+        """What step number ``step`` learns from, for these loss terms; pairs are still without flaws."""
         rng = np.random.default_rng((*self._seed, step))
         window = self._window(rng)
         dx, dy = rng.integers(1, max(self._stride, 2), 2).tolist()
         batch = Batch(shift=(dx, dy))
-        if set(terms) & set(UNPAIRED):
+        wanted = set(terms)
+        if wanted & {*UNPAIRED, *TAUGHT}:
             batch.real = to_float(self._draw(self.sources["real"], rng, window)["rgb"])
+        if wanted & set(UNPAIRED):
             drawn = self._draw(self.sources["sim"], rng, window)
             batch.sim, batch.sim_labels = to_float(drawn["rgb"]), _labels(drawn)
-        if set(terms) & set(PAIRED):
+        if wanted & {*PAIRED, *TAUGHT}:
             drawn = self._draw(self.sources["pairs"], rng, window)
-            generator = torch.Generator(drawn["rgb"].device).manual_seed(int(rng.integers(2**62)))
-            batch.pairs = augment(to_float(drawn["rgb"]), generator, self.augmentation)
-            batch.canonical, batch.pair_labels = to_float(drawn["canonical"]), _labels(drawn)
+            labels = _labels(drawn)
+            assert labels is not None
+            batch.paired = Lesson(to_float(drawn["rgb"]), to_float(drawn["canonical"]), labels)
         return batch
+
+    def pasted_classes(self, step: int, classes: int) -> torch.Tensor:
+        """(B, C) bool, half of them true: which classes of a step's pairs are pasted into its real frames."""
+        rng = np.random.default_rng((*self._seed, PASTING, step))
+        device = next(iter(self.sources.values())).rgb.device
+        return torch.from_numpy(rng.random((self.batch_size, classes)) < 0.5).to(device)
+
+    def spoil(self, step: int, part: int, images: torch.Tensor) -> torch.Tensor:
+        """Pictures (B, 3, H, W) with flaws of cameras; parts of a step get flaws of their own."""
+        seed = int(np.random.default_rng((*self._seed, SPOILING, part, step)).integers(2**62))
+        return augment(images, torch.Generator(images.device).manual_seed(seed), self.augmentation)
 
     def labelled(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures (B, 3, H, W) with labels (B, H, W) int64 of all looks there are, for the segmentation network."""
-        rng = np.random.default_rng((*self._seed, 1, step))
+        rng = np.random.default_rng((*self._seed, LABELLED, step))
         window, pictures, labels = self._window(rng), [], []
         for name in ("sim", "pairs"):
             if name not in self.sources or self.sources[name].segmentation is None:

@@ -70,6 +70,8 @@ def check_needs(method: GogglesMethod, domains: Mapping[str, Frames]) -> None:
         wanted += ["real", "sim"]
     if isinstance(method, NetworkMethod) and method.pairs_needed:
         wanted += ["pairs"]
+    if isinstance(method, NetworkMethod) and method.taught_needed and "real" not in wanted:
+        wanted += ["real"]
     if not wanted:
         raise UsageError(f"goggles/method={method.name}: all weights are 0, so there is nothing to learn")
     missing = [name for name in wanted if name not in domains]

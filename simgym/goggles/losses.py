@@ -71,36 +71,39 @@ def overlap(dx: int, dy: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]
     return (rows[0], columns[0]), (rows[1], columns[1])
 
 
-def semantic_loss(
-    logits: torch.Tensor, labels: torch.Tensor, class_weights: torch.Tensor | None = None
-) -> torch.Tensor:
-    """L = E w(l) CE(S(G(x)), l), S frozen. Pixels weight w(l) without dividing by the sum of weights.
+def semantic_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """L = E CE(S(G(x)), l), S frozen.
 
     CyCADA (Hoffman et al. 2018, equation 4): l are the labels where they are known, as of simulated frames, else
-    argmax S(x), the segmentation of the picture before its translation; w = 1. On pairs l is the pair's, and w weights
-    the classes that matter.
+    argmax S(x), the segmentation of the picture before its translation.
 
     Args:
         logits: (B, C, H, W) scores of the classes in the translated picture.
         labels: (B, H, W) int64.
-        class_weights: (C,) w, 1 by default.
     """
-    losses = functional.cross_entropy(logits, labels, reduction="none")  # (B, H, W)
-    return (losses if class_weights is None else losses * class_weights[labels]).mean()
+    return functional.cross_entropy(logits, labels)
 
 
-def paired_loss(
-    translated: torch.Tensor, canonical: torch.Tensor, labels: torch.Tensor, class_weights: torch.Tensor
-) -> torch.Tensor:
-    """L = E w(l) |G(p) - c|, the distance to the canonical twin (RCAN, James et al. 2019), small things weighted more.
+def paired_loss(translated: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """L = E w |G(p) - c|, the distance to the canonical twin (RCAN, James et al. 2019).
 
     Args:
         translated: (B, 3, H, W) G(p).
-        canonical: (B, 3, H, W) c.
-        labels: (B, H, W) int64, l.
-        class_weights: (C,) w.
+        wanted: (B, 3, H, W) c, or what a teacher makes of the frame.
+        weights: (B, H, W) w.
     """
-    return ((translated - canonical).abs().mean(1) * class_weights[labels]).mean()
+    return ((translated - wanted).abs().mean(1) * weights).mean()
+
+
+def label_loss(scores: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """L = E w CE(s, l), s the scores that G itself gives the classes.
+
+    Args:
+        scores: (B, C, H, W) s.
+        labels: (B, H, W) int64, l.
+        weights: (B, H, W) w.
+    """
+    return (functional.cross_entropy(scores, labels, reduction="none") * weights).mean()
 
 
 def _shared(shift: int) -> tuple[slice, slice]:

@@ -18,6 +18,7 @@ from .losses import (
     discriminator_loss,
     generator_loss,
     identity_loss,
+    label_loss,
     paired_loss,
     semantic_loss,
     shift_loss,
@@ -26,7 +27,18 @@ from .losses import (
 from .networks import make_discriminator, make_generator
 
 UNPAIRED = ("adversarial", "cycle", "identity", "semantic", "shift")
-PAIRED = ("paired", "paired_semantic")
+PAIRED = ("paired", "paired_labels")
+TAUGHT = ("taught", "taught_labels")
+
+
+@dataclass
+class Lesson:
+    """Pictures with what they should become."""
+
+    images: torch.Tensor  # (B, 3, H, W), with flaws of cameras
+    wanted: torch.Tensor  # (B, 3, H, W) in the canonical look
+    labels: torch.Tensor  # (B, H, W) int64
+    trust: torch.Tensor | None = None  # (B, H, W) how much it counts, 1 without
 
 
 @dataclass
@@ -36,9 +48,8 @@ class Batch:
     real: torch.Tensor | None = None  # (B, 3, H, W)
     sim: torch.Tensor | None = None  # (B, 3, H, W)
     sim_labels: torch.Tensor | None = None  # (B, H, W) int64
-    pairs: torch.Tensor | None = None  # (B, 3, H, W), with flaws of cameras
-    canonical: torch.Tensor | None = None  # (B, 3, H, W)
-    pair_labels: torch.Tensor | None = None  # (B, H, W) int64
+    paired: Lesson | None = None  # simulated, with their twins
+    taught: Lesson | None = None  # real, see `simgym.goggles.teaching`
     shift: tuple[int, int] = (1, 1)  # dx, dy in pixels
 
 
@@ -48,7 +59,8 @@ def build_networks(method: NetworkMethod, generator: str) -> nn.ModuleDict:
     ``real_to_sim`` always; ``sim_to_real`` for the cycle; ``disc_sim`` and ``disc_real`` for the adversarial term of
     each generator there is.
     """
-    networks: dict[str, nn.Module] = {"real_to_sim": make_generator(generator)}
+    classes = len(CLASSES) if method.labels_needed else 0
+    networks: dict[str, nn.Module] = {"real_to_sim": make_generator(generator, classes)}
     if method.cycle > 0:
         networks["sim_to_real"] = make_generator(generator)
     if method.adversarial > 0:
@@ -64,16 +76,16 @@ def active_weights(method: NetworkMethod, progress: float, segmentation_ready: b
         progress: share of the steps that are done.
         segmentation_ready: whether the segmentation network is good enough to judge others.
     """
-    weights = {name: getattr(method, name) for name in (*PAIRED, *UNPAIRED)}
+    weights = {name: getattr(method, name) for name in (*PAIRED, *UNPAIRED, *TAUGHT)}
     if method.pairs_needed and progress < method.unpaired_after:
         weights = {name: weights[name] for name in PAIRED}
     if not segmentation_ready:
-        weights = {name: weight for name, weight in weights.items() if name not in ("semantic", "paired_semantic")}
+        weights["semantic"] = 0.0
     return {name: weight for name, weight in weights.items() if weight > 0}
 
 
 def class_weights(method: NetworkMethod) -> torch.Tensor:
-    """(C,) what a pixel of each class weighs in the paired terms."""
+    """(C,) what a pixel of each class weighs in the paired and taught terms."""
     return torch.tensor([method.importance if name in method.important else 1.0 for name in CLASSES])
 
 
@@ -82,7 +94,7 @@ def generator_terms(
     segmentation: nn.Module | None,
     batch: Batch,
     active: Mapping[str, float],
-    pixel_weights: torch.Tensor,
+    class_weights: torch.Tensor,
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """The unweighted loss terms of the generators, and the pictures behind them.
 
@@ -94,10 +106,10 @@ def generator_terms(
         segmentation: S, frozen.
         batch: what to learn from.
         active: see `active_weights`; the terms are these.
-        pixel_weights: see `class_weights`.
+        class_weights: see `class_weights`.
 
     Returns:
-        Terms by name, and pictures by name: ``fake_sim``, ``fake_real``, ``rec_real``, ``rec_sim``, ``fake_pairs``.
+        Terms by name, and pictures by name: ``fake_sim``, ``fake_real``, ``rec_real``, ``rec_sim``.
     """
     inputs: dict[str, dict[str, torch.Tensor]] = {name: {} for name in networks if name in OTHER_WAY}
     for name in inputs:
@@ -109,14 +121,22 @@ def generator_terms(
                 inputs[name]["shifted"] = shift_pixels(source, *batch.shift)
             if "identity" in active:
                 inputs[name]["identity"] = target
-    if active.keys() & set(PAIRED):
-        assert batch.pairs is not None
-        inputs["real_to_sim"]["pairs"] = batch.pairs
-    outputs = {name: translate_parts(networks[name], parts) for name, parts in inputs.items() if parts}
+    lessons = {name: getattr(batch, name) for name, terms in LESSONS.items() if active.keys() & set(terms)}
+    inputs["real_to_sim"] |= {name: lesson.images for name, lesson in lessons.items()}
+    outputs: dict[str, dict[str, torch.Tensor]] = {}
+    scores: dict[str, torch.Tensor] = {}
+    for name, parts in inputs.items():
+        if parts:
+            labelled = name == "real_to_sim" and bool(active.keys() & {"paired_labels", "taught_labels"})
+            outputs[name], found = translate_parts(networks[name], parts, labelled)
+            scores |= found
     terms, pictures = _unpaired_terms(networks, segmentation, batch, active, inputs, outputs)
-    if "pairs" in inputs["real_to_sim"]:
-        pictures["fake_pairs"] = outputs["real_to_sim"]["pairs"]
-        terms |= _paired_terms(segmentation, batch, active, pictures["fake_pairs"], pixel_weights)
+    for name, lesson in lessons.items():
+        weights = class_weights[lesson.labels] * (1 if lesson.trust is None else lesson.trust)  # (B, H, W)
+        if name in active:
+            terms[name] = paired_loss(outputs["real_to_sim"][name], lesson.wanted, weights)
+        if f"{name}_labels" in active:
+            terms[f"{name}_labels"] = label_loss(scores[name], lesson.labels, weights)
     return terms, pictures
 
 
@@ -126,17 +146,22 @@ def discriminator_terms(
     """The loss of each discriminator in ``genuine``, given its genuine pictures and (detached) translated ones."""
     terms = {}
     for name in genuine:
-        scores = translate_parts(networks[name], {"genuine": genuine[name], "fake": fakes[name]})
+        scores, _ = translate_parts(networks[name], {"genuine": genuine[name], "fake": fakes[name]})
         terms[name] = discriminator_loss(scores["genuine"], scores["fake"])
     return terms
 
 
-def translate_parts(network: nn.Module, parts: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Send several batches through a network as one."""
-    results = network(torch.cat(list(parts.values())))
-    return dict(zip(parts, results.split([len(part) for part in parts.values()]), strict=True))
+def translate_parts(
+    network: nn.Module, parts: Mapping[str, torch.Tensor], labelled: bool = False
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Send several batches through a network as one; where ``labelled``, also the scores of its classes for each."""
+    images, sizes = torch.cat(list(parts.values())), [len(part) for part in parts.values()]
+    results = network.with_scores(images) if labelled else (network(images),)  # type: ignore[operator]
+    split = [dict(zip(parts, result.split(sizes), strict=True)) for result in results]
+    return split[0], split[1] if labelled else {}
 
 
+LESSONS = {"paired": PAIRED, "taught": TAUGHT}
 OTHER_WAY = {"real_to_sim": "sim_to_real", "sim_to_real": "real_to_sim"}
 FAKES = {"real_to_sim": "fake_sim", "sim_to_real": "fake_real"}
 RECONSTRUCTED = {"real_to_sim": "rec_real", "sim_to_real": "rec_sim"}
@@ -176,20 +201,3 @@ def _unpaired_terms(
                     labels = segmentation(source).argmax(1)  # (B, H, W)
             terms["semantic"].append(semantic_loss(segmentation(translated["fake"]), labels))
     return {name: torch.stack(values).sum() for name, values in terms.items()}, pictures
-
-
-def _paired_terms(
-    segmentation: nn.Module | None,
-    batch: Batch,
-    active: Mapping[str, float],
-    translated: torch.Tensor,
-    pixel_weights: torch.Tensor,
-) -> dict[str, torch.Tensor]:
-    assert batch.canonical is not None and batch.pair_labels is not None
-    terms = {}
-    if "paired" in active:
-        terms["paired"] = paired_loss(translated, batch.canonical, batch.pair_labels, pixel_weights)
-    if "paired_semantic" in active:
-        assert segmentation is not None
-        terms["paired_semantic"] = semantic_loss(segmentation(translated), batch.pair_labels, pixel_weights)
-    return terms

@@ -34,6 +34,8 @@ class EncoderDecoderConfig:
         transposed: whether pictures are doubled by transposed convolutions, as in the CycleGAN code, or by repetition
             and convolution, which leaves no checkerboard (Odena et al. 2016).
         padding: ``zeros`` or ``reflect``, around the first, the last and the residual blocks' convolutions.
+        fold: squares of this many pixels a side become channels before everything else, and pixels again at the end
+            (Shi et al. 2016): the costly layers at full size are saved.
     """
 
     width: int
@@ -45,15 +47,16 @@ class EncoderDecoderConfig:
     edge_kernel: int = 3
     transposed: bool = False
     padding: Literal["zeros", "reflect"] = "zeros"
+    fold: int = 1
 
     @property
     def stride(self) -> int:
         """K: by how much the picture shrinks on the way."""
-        return 2**self.depth
+        return self.fold * 2**self.depth
 
 
 GENERATORS = {
-    "unet": EncoderDecoderConfig(width=16, depth=3, blocks=2),
+    "unet": EncoderDecoderConfig(width=32, depth=2, blocks=3, fold=2),
     "mobile": EncoderDecoderConfig(width=16, depth=3, blocks=3, separable=True),
     # Johnson et al. 2016 as CycleGAN and VR-Goggles have it.
     "resnet9": EncoderDecoderConfig(
@@ -73,7 +76,7 @@ class EncoderDecoder(nn.Module):
         super().__init__()
         self.config = config
         widths = [config.width << level for level in range(config.depth + 1)]
-        self.stem = _convolution(config, 3, widths[0], config.edge_kernel)
+        self.stem = _convolution(config, 3 * config.fold**2, widths[0], config.edge_kernel, separable=False)
         self.down = nn.ModuleList(
             _convolution(config, inside, outside, 3, stride=2, padding_mode="zeros")
             for inside, outside in zip(widths, widths[1:], strict=False)
@@ -85,11 +88,13 @@ class EncoderDecoder(nn.Module):
             nn.Identity() if config.transposed else _convolution(config, outside, outside, 3) for _, outside in pairs
         )
         pad = config.edge_kernel // 2
-        self.head = nn.Conv2d(widths[0], out_channels, config.edge_kernel, padding=pad, padding_mode=config.padding)
+        out = out_channels * config.fold**2
+        self.head = nn.Conv2d(widths[0], out, config.edge_kernel, padding=pad, padding_mode=config.padding)
 
     def bottleneck(self, images: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """(B, 3, H, W) -> the deepest features (B, W_depth, H/K, W/K), and those on the way there."""
-        features = [self.stem(_padded(images, self.config.stride))]
+        folded = functional.pixel_unshuffle(_padded(images, self.config.stride), self.config.fold)
+        features = [self.stem(folded)]
         for layer in self.down:
             features.append(layer(features[-1]))
         return self.blocks(features.pop()), features
@@ -100,15 +105,21 @@ class EncoderDecoder(nn.Module):
         for narrow, merge in zip(self.narrow, self.merge, strict=True):
             x, skip = narrow(x), features.pop()
             x = merge(x + skip if self.config.skips else x)
-        return self.head(x)[..., : images.shape[2], : images.shape[3]]
+        return functional.pixel_shuffle(self.head(x), self.config.fold)[..., : images.shape[2], : images.shape[3]]
 
 
 class Generator(nn.Module):
-    """Translates pictures: (B, 3, H, W) in [-1, 1] -> the same, through a hyperbolic tangent."""
+    """Translates pictures: (B, 3, H, W) in [-1, 1] -> the same, through a hyperbolic tangent.
 
-    def __init__(self, config: EncoderDecoderConfig) -> None:
+    Args:
+        config: of the trunk.
+        classes: how many semantic classes it also scores, from the same features. What tells a chair from a table
+            makes it paint them differently, and labels teach that faster than colours. 0: none.
+    """
+
+    def __init__(self, config: EncoderDecoderConfig, classes: int = 0) -> None:
         super().__init__()
-        self.trunk = EncoderDecoder(config, 3)
+        self.trunk = EncoderDecoder(config, 3 + classes)
 
     @property
     def stride(self) -> int:
@@ -117,7 +128,12 @@ class Generator(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> (B, 3, H, W)."""
-        return torch.tanh(self.trunk(images))
+        return torch.tanh(self.trunk(images)[:, :3])
+
+    def with_scores(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, 3, H, W) -> the translation (B, 3, H, W) and the scores of its classes, (B, C, H, W) logits."""
+        features = self.trunk(images)
+        return torch.tanh(features[:, :3]), features[:, 3:]
 
 
 class SegmentationNetwork(nn.Module):
@@ -185,10 +201,10 @@ def initialize(modules: Iterable[nn.Module], gain: float = 0.02) -> None:
                     nn.init.zeros_(layer.bias)
 
 
-def make_generator(name: str) -> Generator:
-    """A freshly initialized generator by name, see `GENERATORS`, in channels-last memory."""
+def make_generator(name: str, classes: int = 0) -> Generator:
+    """A freshly initialized generator by name, see `GENERATORS` and `Generator`, in channels-last memory."""
     config = GENERATORS[name]
-    generator = Generator(config)
+    generator = Generator(config, classes)
     if config.norm == "instance":  # as published; batch normalization does better with torch's own start
         initialize([generator])
     return channels_last(generator)
@@ -219,13 +235,14 @@ def _convolution(
     stride: int = 1,
     active: bool = True,
     padding_mode: Literal["zeros", "reflect"] | None = None,
+    separable: bool = True,
 ) -> nn.Sequential:
-    """Convolution, normalization and, where ``active``, a ReLU. The very first layer is never separable."""
+    """Convolution, normalization and, where ``active``, a ReLU; separable where the network is and the layer may be."""
     mode = padding_mode or config.padding
     layers: list[nn.Module]
     shape = {"kernel_size": kernel, "stride": stride, "padding": kernel // 2, "padding_mode": mode}
     bias = config.norm == "instance"  # as published, though the normalization takes it out again
-    if config.separable and inside > 3:
+    if config.separable and separable:
         layers = [
             nn.Conv2d(inside, inside, groups=inside, bias=False, **shape),  # type: ignore[arg-type]
             nn.Conv2d(inside, outside, 1, bias=False),

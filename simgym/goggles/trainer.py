@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from simgym.config.goggles import NetworkMethod
+from simgym.config.goggles import CLASSES, NetworkMethod
 from simgym.config.schema import GogglesTrainConfig
 from simgym.errors import UserError
 from simgym.interrupts import Interrupted, stop_on_signals
@@ -32,6 +32,7 @@ from .data import HistoryPool, Sampler
 from .methods import (
     FAKES,
     OTHER_WAY,
+    TAUGHT,
     Batch,
     active_weights,
     build_networks,
@@ -42,6 +43,7 @@ from .methods import (
 from .networks import Generator, SegmentationNetwork
 from .parallel import average_buffers, average_gradients, mean
 from .pictures import picture_rows
+from .teaching import teach
 
 Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 CHECK_EVERY = 10  # steps between two looks at the loss: each costs a GPU its lead over the CPU
@@ -153,7 +155,7 @@ class Trainer:
     def take_step(self) -> None:
         """One gradient step of the generators, and one of the discriminators."""
         active = self.active
-        batch = self.sampler.batch(self.step, active)
+        batch = self._lessons(self.sampler.batch(self.step, active), active)
         for optimizer in self.optimizers.values():
             optimizer.param_groups[0]["lr"] = self._learning_rate()
         judges = self._named(self.pools)
@@ -168,6 +170,21 @@ class Trainer:
         self.average.update_parameters(self.networks["real_to_sim"])
         self._count({"total": total, **terms}, set(active))
         self.step += 1
+
+    def _lessons(self, batch: Batch, active: Mapping[str, float]) -> Batch:
+        """The batch with flaws of cameras on its pairs, and with what the moving average teaches."""
+        pairs = batch.paired
+        if pairs is None:
+            return batch
+        if active.keys() & set(TAUGHT):
+            assert batch.real is not None
+            pasted = self.sampler.pasted_classes(self.step, len(CLASSES))
+            batch.taught = teach(self.translator, batch.real, pairs, pasted, self.method.sure)
+        lessons = [lesson for lesson in (pairs, batch.taught) if lesson is not None]
+        spoilt = [self.sampler.spoil(self.step, part, lesson.images) for part, lesson in enumerate(lessons)]
+        for lesson, images in zip(lessons, spoilt, strict=True):
+            lesson.images = images
+        return batch
 
     def save(self) -> Path | None:
         """Write a checkpoint, if this is the process that does."""
@@ -189,6 +206,18 @@ class Trainer:
             "generator": self.config.generator,
         }
         return save_checkpoint(self.out / CHECKPOINTS, self.step, state)
+
+    def begin_with(self, path: Path) -> None:
+        """Begin with the averaged generator of another training. Raises UserError where it does not fit."""
+        state = read_checkpoint(path, self.fabric.device)
+        try:
+            self.average.load_state_dict(state["average"])
+            self.networks["real_to_sim"].load_state_dict(self.translator.state_dict())
+        except (KeyError, RuntimeError) as error:
+            raise UserError(
+                f"{path} does not fit generator={self.config.generator} of goggles/method={self.method.name}: "
+                f"start= takes a run with the same generator, with labels or without alike ({error})"
+            ) from error
 
     def restore(self, path: Path) -> None:
         """Go on where a checkpoint was written. Raises UserError where it does not fit."""

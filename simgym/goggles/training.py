@@ -22,6 +22,7 @@ from simgym.bundling import save_bundle
 from simgym.config.goggles import ColorMethod, NetworkMethod
 from simgym.config.schema import GogglesTrainConfig
 from simgym.deploy import Camera, Goggles, goggles_contract
+from simgym.errors import UserError
 from simgym.files import atomic_path, remove_leftovers, write_bytes
 
 from .checkpoint import CHECKPOINTS, latest_checkpoint
@@ -178,8 +179,18 @@ def _train_networks(
     checkpoint = latest_checkpoint(out / CHECKPOINTS) if resume else None
     if checkpoint:
         trainer.restore(checkpoint)
+    elif config.start is not None:
+        trainer.begin_with(last_checkpoint_of(config.start))
     trainer.train()
     return trainer.translator, trainer.seconds
+
+
+def last_checkpoint_of(start: str) -> Path:
+    """The newest checkpoint of another run's folder. Raises UserError where there is none."""
+    found = latest_checkpoint(Path(start) / CHECKPOINTS)
+    if found is None:
+        raise UserError(f"start={start}: expected the folder of a training of goggles, with a checkpoint in it")
+    return found
 
 
 def _not_ready(scores: Mapping[str, Mapping[str, Any]], method: NetworkMethod) -> str:

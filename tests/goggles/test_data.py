@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from simgym.goggles.augment import augment, compress, cosine_matrix
 from simgym.goggles.data import HistoryPool, Sampler, Source, split, to_float, to_uint8
 from simgym.goggles.frames import Frames
-from simgym.goggles.methods import PAIRED, UNPAIRED, Batch
+from simgym.goggles.methods import PAIRED, UNPAIRED, Batch, Lesson
 from tests.goggles.scenes import domains
 
 CPU = torch.device("cpu")
@@ -28,6 +28,12 @@ def part(batch: Batch, name: str) -> torch.Tensor:
     value = getattr(batch, name)
     assert isinstance(value, torch.Tensor)
     return value
+
+
+def pairs_of(batch: Batch) -> Lesson:
+    """What must be there."""
+    assert batch.paired is not None
+    return batch.paired
 
 
 def where(count: int) -> Frames:
@@ -47,8 +53,10 @@ def test_bytes_survive_the_way_in_and_out() -> None:
 
 def test_the_same_step_draws_the_same() -> None:
     first, again = (sampler(augmentation=0.5).batch(7, ALL) for _ in range(2))
-    for name in ("real", "sim", "sim_labels", "pairs", "canonical", "pair_labels"):
+    for name in ("real", "sim", "sim_labels"):
         assert torch.equal(part(first, name), part(again, name))
+    for field in ("images", "wanted", "labels"):
+        assert torch.equal(getattr(pairs_of(first), field), getattr(pairs_of(again), field))
     assert first.shift == again.shift
     for other in (sampler().batch(8, ALL), sampler(rank=1).batch(7, ALL), sampler(seed=1).batch(7, ALL)):
         assert not torch.equal(part(first, "real"), part(other, "real"))
@@ -56,9 +64,25 @@ def test_the_same_step_draws_the_same() -> None:
 
 def test_only_what_terms_want_is_drawn() -> None:
     batch = sampler().batch(0, PAIRED)
-    assert batch.real is None and batch.sim is None and batch.pairs is not None
+    assert batch.real is None and batch.sim is None and batch.paired is not None
     batch = sampler().batch(0, ["cycle"])
-    assert batch.real is not None and batch.pairs is None
+    assert batch.real is not None and batch.paired is None
+    batch = sampler().batch(0, ["taught"])
+    assert batch.real is not None and batch.paired is not None and batch.sim is None
+
+
+def test_flaws_are_of_the_step_and_the_part() -> None:
+    drawn, x = sampler(augmentation=0.5), noise()
+    assert torch.equal(drawn.spoil(3, 0, x), drawn.spoil(3, 0, x))
+    for other in (drawn.spoil(3, 1, x), drawn.spoil(4, 0, x)):
+        assert not torch.equal(other, drawn.spoil(3, 0, x))
+    assert sampler(augmentation=0.0).spoil(3, 0, x) is x
+
+
+def test_half_of_the_classes_are_pasted() -> None:
+    pasted = torch.stack([sampler().pasted_classes(step, 10) for step in range(100)])  # (100, 4, 10)
+    assert torch.equal(pasted[7], sampler().pasted_classes(7, 10))
+    assert 0.4 < pasted.float().mean() < 0.6
 
 
 def test_shifts_stay_below_the_stride() -> None:
@@ -75,19 +99,21 @@ def sampler_at(step: int):
 def test_all_domains_are_cropped_at_the_same_place_and_labels_move_along(step: int, crop: float) -> None:
     sources = {name: Source(where(20), CPU) for name in ("real", "sim", "pairs")}
     batch = Sampler(sources, 5, 0.0, crop, 8, 0).batch(step, ALL)
-    shown = {name: to_uint8(getattr(batch, name)) for name in ("real", "sim", "pairs", "canonical")}
+    pairs = pairs_of(batch)
+    pictures = {"real": part(batch, "real"), "sim": part(batch, "sim"), "pairs": pairs.images, "twins": pairs.wanted}
+    shown = {name: to_uint8(images) for name, images in pictures.items()}
     assert shown["real"].shape[1:3] == (round(crop * 24), round(crop * 32))
     tops = {int(rgb[..., 0].min()) for rgb in shown.values()}
     lefts = {int(rgb[i, ..., 1].min()) for rgb in shown.values() for i in range(5)}
     assert len(tops) == len(lefts) == 1
     assert torch.equal(shown["sim"][..., 1].long(), part(batch, "sim_labels"))
-    assert torch.equal(shown["pairs"], shown["canonical"])
-    assert torch.equal(shown["pairs"][..., 1].long(), part(batch, "pair_labels"))
+    assert torch.equal(shown["pairs"], shown["twins"])
+    assert torch.equal(shown["pairs"][..., 1].long(), pairs.labels)
 
 
 def test_about_half_of_the_pictures_are_mirrored() -> None:
     batch = Sampler({"pairs": Source(where(3), CPU)}, 400, 0.0, 1.0, 8, 0).batch(0, PAIRED)
-    mirrored = part(batch, "pair_labels")[:, 0, 0] == 31
+    mirrored = pairs_of(batch).labels[:, 0, 0] == 31
     assert 150 < int(mirrored.sum()) < 250
 
 
@@ -98,7 +124,7 @@ def test_the_segmentation_network_learns_on_every_look() -> None:
     assert torch.equal(labels[4:8], labels[8:])
 
 
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=12))
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=12))
 def test_held_out_frames_are_of_other_sequences(lengths: list[int]) -> None:
     sequence = np.repeat(np.arange(len(lengths)), lengths)
     count = len(sequence)

@@ -15,6 +15,7 @@ from simgym.goggles.losses import (
     discriminator_loss,
     generator_loss,
     identity_loss,
+    label_loss,
     overlap,
     paired_loss,
     semantic_loss,
@@ -87,10 +88,10 @@ def test_semantic_loss_of_no_idea_and_of_certainty() -> None:
     assert semantic_loss(sure, (labels + 1) % 5).item() == pytest.approx(100)
 
 
-def test_weights_of_classes_multiply_their_pixels() -> None:
+def test_weights_multiply_their_pixels() -> None:
     labels = torch.tensor([[[0, 1], [1, 1]]])  # (1, 2, 2)
-    weights = torch.tensor([7.0, 1.0])
-    assert semantic_loss(torch.zeros(1, 2, 2, 2), labels, weights).item() == pytest.approx(2.5 * math.log(2))
+    weights = torch.tensor([[[7.0, 1.0], [1.0, 0.0]]])
+    assert label_loss(torch.zeros(1, 2, 2, 2), labels, weights).item() == pytest.approx(9 / 4 * math.log(2))
     x = torch.zeros(1, 3, 2, 2)
-    assert paired_loss(x, x, labels, weights).item() == 0.0
-    assert paired_loss(x + 0.5, x, labels, weights).item() == pytest.approx((7 + 3) / 4 * 0.5)
+    assert paired_loss(x, x, weights).item() == 0.0
+    assert paired_loss(x + 0.5, x, weights).item() == pytest.approx(9 / 4 * 0.5)

@@ -12,6 +12,7 @@ from simgym.config.goggles import CLASSES, CYCLEGAN, HYBRID, METHODS, RCAN, VR_G
 from simgym.goggles.methods import (
     PAIRED,
     Batch,
+    Lesson,
     active_weights,
     build_networks,
     class_weights,
@@ -25,8 +26,8 @@ TERMS = {
     "cyclegan": {"adversarial", "cycle", "identity"},
     "cycada": {"adversarial", "cycle", "identity", "semantic"},
     "vr_goggles": {"adversarial", "cycle", "identity", "semantic", "shift"},
-    "rcan": {"paired", "paired_semantic"},
-    "hybrid": {"adversarial", "cycle", "semantic", "shift", "paired", "paired_semantic"},
+    "rcan": {"paired", "paired_labels"},
+    "hybrid": {"paired", "paired_labels", "taught", "taught_labels"},
 }
 
 
@@ -34,13 +35,15 @@ def batch(seed: int = 0) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     pictures = [torch.rand(2, 3, 24, 32, generator=generator) * 2 - 1 for _ in range(4)]
     labels = torch.randint(len(CLASSES), (2, 24, 32), generator=generator)
-    return Batch(pictures[0], pictures[1], labels, pictures[2], pictures[3], labels, (1, 2))
+    paired = Lesson(pictures[2], pictures[3], labels)
+    taught = Lesson(pictures[0], pictures[3], labels, torch.ones(labels.shape))
+    return Batch(pictures[0], pictures[1], labels, paired, taught, (1, 2))
 
 
 @pytest.mark.parametrize("name", TERMS)
 def test_presets_are_the_sums_that_they_are_said_to_be(name: str) -> None:
     assert set(active_weights(METHODS[name], 1.0, True)) == TERMS[name]
-    wanted = {"real_to_sim"} if name == "rcan" else {"real_to_sim", "sim_to_real", "disc_sim", "disc_real"}
+    wanted = {"real_to_sim"} if "cycle" not in TERMS[name] else {"real_to_sim", "sim_to_real", "disc_sim", "disc_real"}
     assert set(build_networks(METHODS[name], "mobile")) == wanted
 
 
@@ -62,7 +65,7 @@ def test_a_network_that_no_term_needs_does_not_exist() -> None:
 
 def test_semantic_terms_wait_for_a_good_segmentation_network() -> None:
     assert set(active_weights(VR_GOGGLES, 0.5, False)) == TERMS["vr_goggles"] - {"semantic"}
-    assert set(active_weights(RCAN, 0.5, False)) == {"paired"}
+    assert set(active_weights(RCAN, 0.5, False)) == TERMS["rcan"], "its labels are true"
 
 
 def test_unpaired_terms_may_come_later_where_there_are_pairs() -> None:
@@ -79,7 +82,8 @@ def test_important_classes_weigh_more() -> None:
 def test_the_identity_costs_nothing_where_nothing_should_change() -> None:
     networks = nn.ModuleDict({"real_to_sim": nn.Identity(), "sim_to_real": nn.Identity()})
     drawn = batch()
-    drawn.canonical = drawn.pairs
+    assert drawn.paired is not None
+    drawn.paired.wanted = drawn.paired.images
     active = {"cycle": 1.0, "identity": 1.0, "shift": 1.0, "paired": 1.0}
     terms, pictures = generator_terms(networks, None, drawn, active, WEIGHTS)
     assert {name: term.item() for name, term in terms.items()} == dict.fromkeys(active, 0.0)

@@ -100,7 +100,7 @@ MISTAKES = [
     ("goggles/method=vr_goggles sim={sim}", 2, "goggles/method=vr_goggles needs real=: give a source"),
     ("goggles/method=rcan", 2, "goggles/method=rcan needs pairs=: give a source"),
     ("goggles/method=color", 2, "needs real= and sim=: give a source"),
-    ("goggles/method=rcan goggles.method.paired=0 goggles.method.paired_semantic=0 pairs={pairs}", 2, "all weights"),
+    ("goggles/method=rcan goggles.method.paired=0 goggles.method.paired_labels=0 pairs={pairs}", 2, "all weights"),
     ("real={sim} sim=nowhere", 1, "nowhere"),
     ("goggles/method=rcan pairs={sim}", 1, "its frames have no canonical twins"),
     ("goggles/method=color real={few} sim={sim}", 1, "10 frames are needed at least, but this gives only 9 frames"),

@@ -142,7 +142,7 @@ def test_a_checkpoint_of_another_method_does_not_fit(tmp_path: Path, fabric: Fab
 
 def test_nothing_to_learn_is_said(tmp_path: Path, fabric: Fabric) -> None:
     with pytest.raises(UserError, match="the segmentation network is not good enough"):
-        make_trainer(fabric, tmp_path, "rcan", paired=0.0)
+        make_trainer(fabric, tmp_path, "cycada", adversarial=0.0, cycle=0.0, identity=0.0)
 
 
 def test_the_learning_rate_falls_to_zero(tmp_path: Path, fabric: Fabric) -> None:
@@ -173,3 +173,17 @@ def test_two_processes_learn_the_same_weights_from_different_frames(tmp_path: Pa
 @pytest.mark.slow
 def test_averaged_gradients_are_those_of_the_whole_batch() -> None:
     assert make_fabric("cpu", 2, "32-true").launch(gradients_apart) < 1e-6
+
+
+def test_a_training_may_begin_with_another_ones_generator(tmp_path: Path, fabric: Fabric) -> None:
+    first = make_trainer(fabric, tmp_path / "first", "rcan", steps=2)
+    first.train()
+    checkpoint = latest_checkpoint(tmp_path / "first" / CHECKPOINTS)
+    assert checkpoint is not None
+    second = make_trainer(fabric, tmp_path / "second", "hybrid", steps=2)
+    second.begin_with(checkpoint)
+    learned = first.translator.state_dict()
+    for network in (second.translator, second.networks["real_to_sim"]):
+        assert all(torch.equal(value, learned[name]) for name, value in network.state_dict().items())
+    with pytest.raises(UserError, match="does not fit generator=.* of goggles/method=cyclegan"):
+        make_trainer(fabric, tmp_path / "third", "cyclegan", steps=2).begin_with(checkpoint)
