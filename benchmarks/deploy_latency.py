@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from simgym.deploy import Calibration, Camera, Policy, Resampler
-from simgym.policies.shipped import PRETRAINED, bundle_path
+from simgym.shipped import PRETRAINED, bundle_path
 
 from . import _figures
 

@@ -24,9 +24,9 @@ from simgym.deploy import Calibration, CameraError, Goggles, Policy, SizedResamp
 from simgym.deploy.camera import ASSUMED_FOV_DEG
 from simgym.errors import UserError
 from simgym.files import IMAGE_SUFFIXES, decode_image, list_images, write_bytes, write_image
+from simgym.shipped import load_goggles, load_policy
 
 from .metrics import wilson_interval
-from .shipped import bundle_path, load_policy
 
 CLEARLY_ASIDE = 0.15  # of the image's width, off the middle
 SHEET_EXAMPLES, SHEET_COLUMNS = 40, 4
@@ -140,7 +140,7 @@ def evaluate_photos(
         PhotoError: a photograph or a mask is missing or cannot be read, or none can be judged. A share of the
             photographs that happened to be readable would be another measure, so none is skipped.
     """
-    worn = Goggles(bundle_path(goggles, "goggles", task)) if goggles else None
+    worn = load_goggles(goggles, task) if goggles else None
     viewer = Viewer(load_policy(policy, task), worn, calibration, horizontal_fov_rad)
     judgements = [judge(viewer, photo, mask) for photo, mask in find_pairs(Path(rgb), Path(masks))]
     judged = [judgement for judgement in judgements if judgement.agrees is not None]

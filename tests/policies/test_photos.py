@@ -15,11 +15,11 @@ import onnx.parser
 import pytest
 
 import simgym.evaluate_photos as evaluate_photos_command
+from simgym import shipped
 from simgym.config.command import run_command
 from simgym.config.schema import PhotosConfig
 from simgym.deploy import BundleError, Calibration, Camera, Contract, TensorSpec, policy_contract
 from simgym.deploy.camera import ASSUMED_FOV_DEG
-from simgym.policies import shipped
 from simgym.policies.photos import GREEN, RED, PhotoError, chair_offset, evaluate_photos
 
 CAMERA = Camera.from_fov(16, 12, math.radians(69))
@@ -270,7 +270,7 @@ class TestCommand:
         assert not (tmp_path / "out").exists()
 
     def test_the_name_that_was_given_is_noted(self, policy, rooms, tmp_path, monkeypatch):
-        monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+        monkeypatch.setitem(shipped.FOLDERS, "policy", tmp_path)
         policy.rename(tmp_path / "ChairNav_policy.onnx")
         assert self.run("policy=pretrained", f"rgb={rooms}/rgb", f"masks={rooms}/masks", f"out={tmp_path}/out") == 0
         assert json.loads((tmp_path / "out/photos.json").read_text())["policy"] == "pretrained"
@@ -284,12 +284,3 @@ class TestCommand:
         words = ["policy=absent.onnx", f"rgb={rooms}/rgb", f"masks={rooms}/masks", f"out={tmp_path}/out"]
         assert self.run(*words) == 1
         assert "no bundle at absent.onnx" in capsys.readouterr().err
-
-
-def test_pretrained_names_what_the_package_ships(tmp_path, monkeypatch):
-    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
-    assert shipped.bundle_path("my/policy.onnx", "policy", "ChairNav") == Path("my/policy.onnx")
-    with pytest.raises(BundleError, match="ships no pretrained policy for ChairNav"):
-        shipped.bundle_path("pretrained", "policy", "ChairNav")
-    (tmp_path / "ChairNav_policy.onnx").touch()
-    assert shipped.bundle_path("pretrained", "policy", "ChairNav") == tmp_path / "ChairNav_policy.onnx"
