@@ -135,6 +135,23 @@ def test_a_policy_that_turns_to_the_chairs(policy, rooms, tmp_path):
     assert rows["middle.jpg"]["agrees"] is None and rows["empty.jpg"]["chair_offset"] is None
 
 
+def test_chairs_are_kept_where_goggles_leave_them_as_they_were(policy, rooms, tmp_path):
+    """The drawn chairs have nearly the red that simulated ones have: only the pixels at their edges are mixed."""
+    chairs = evaluate_photos(policy, rooms / "rgb", rooms / "masks", tmp_path / "out")["chair_iou"]
+    assert chairs["photos"] == 5  # one room is empty
+    assert chairs["before"]["mean"] > 0.6 and chairs["after"] is None and chairs["gain"] is None
+
+
+def test_chairs_are_lost_where_goggles_move_them(policy, make_goggles, rooms, tmp_path):
+    result = evaluate_photos(policy, rooms / "rgb", rooms / "masks", tmp_path / "out", goggles=make_goggles())
+    chairs = result["chair_iou"]
+    after = {row["name"]: row["chair_iou"] for row in result["rows"]}
+    assert after["left.jpg"] == after["far_left.jpg"] == 0 and after["middle.jpg"] > 0.3 and after["empty.jpg"] is None
+    assert chairs["after"]["mean"] == pytest.approx(np.mean([iou for iou in after.values() if iou is not None]))
+    assert chairs["gain"]["mean"] == pytest.approx(chairs["after"]["mean"] - chairs["before"]["mean"])
+    assert chairs["gain"]["ci95"][1] < 0
+
+
 def test_what_is_written(policy, rooms, tmp_path):
     result = evaluate_photos(policy, rooms / "rgb", rooms / "masks", tmp_path / "out")
     assert json.loads((tmp_path / "out/photos.json").read_text()) == result
@@ -252,6 +269,7 @@ class TestCommand:
         assert self.run(*words) == 0
         printed = capsys.readouterr().out.splitlines()
         assert printed[0] == "steering agreement 100.0% (95 % interval 51.0% to 100.0%) on 4 of 6 photographs"
+        assert printed[1].startswith("chairs kept, mean IoU 0.") and "on 5 photographs" in printed[1]
         assert printed[-1] == f"wrote {tmp_path}/out/photos.json and {tmp_path}/out/photos.png"
         assert (tmp_path / "out/photos.json").is_file()
 
