@@ -95,7 +95,7 @@ def measure_memory(bundle: Path) -> dict[str, Any]:
 
 
 def export_random(generator: str, camera: Camera, path: Path) -> Path:
-    """Goggles with random weights, normalized as after a while of training."""
+    """Goggles with random weights."""
     import torch
 
     from simgym.goggles.export import export_goggles

@@ -1,11 +1,12 @@
-"""The transfer table, from frames to numbers: ``python -m benchmarks.transfer [--plan] [--rows ...]``.
+"""The transfer table, from frames to numbers: ``python -m benchmarks.transfer [--plan]``.
 
 Collects frames, trains goggles by every method, and evaluates a policy that knows simulation only behind each of them
 in the stand-in: in places that the goggles know (the halves of the table are called so), in new ones, and on real
 photographs if there are any. Rows are compared with each other on the same episodes.
 
 Every piece is a run folder in --out. What is finished is not made again, and a training that was stopped goes on: so
-rows can be added (--rows), and the same command after Ctrl-C ends what it began. The table has all that is finished.
+rows can be added (--rows none,color), and the same command after Ctrl-C ends what it began. The table has all that is
+finished.
 Words after the options are for every simgym.goggles.train, such as batch_size=8, or for that of one row:
 hybrid_resnet9:steps=2000.
 """
@@ -16,16 +17,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks import _figures
 from simgym.envs.tasks import TASKS
-from simgym.errors import UserError
+from simgym.errors import UsageError, UserError
 from simgym.files import write_bytes, write_image
 
 from .pictures import draw_half
 from .pieces import Piece, closure, describe, make
-from .plan import HALVES, NEW, SAME, Options, Plan, Row, all_rows, make_plan
+from .plan import HALVES, NEW, SAME, Options, Plan, all_rows, make_plan
 from .table import as_json, as_markdown, gather
 
 
@@ -45,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
     rows = all_rows(list(options.policies))
-    wanted = make_plan(options, _chosen(rows, arguments.rows), arguments.halves)
+    names = _known("rows", arguments.rows, [row.name for row in rows])
+    halves = _known("halves", arguments.halves, list(HALVES))
+    wanted = make_plan(options, [row for row in rows if row.name in names], halves)
     pieces = closure(_pieces(wanted))
     print(describe(pieces))
     if arguments.plan:
@@ -58,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _pieces(plan: Plan) -> list[Piece]:
-    """Trainings as soon as they can be, then what judges them."""
+    """What judges; `closure` adds what it is made from."""
     judging = [piece for cell in plan.cells for piece in (cell.evaluation, cell.measures) if piece is not None]
     return [*judging, *plan.photographs.values()]
 
@@ -90,7 +92,7 @@ def _options(arguments: argparse.Namespace) -> Options:
     return Options(
         out=(arguments.out or Path("runs/transfer") / arguments.env).resolve(),
         env=arguments.env,
-        places=tuple(arguments.places),
+        places=arguments.places,
         frames=arguments.frames,
         test_frames=arguments.test_frames,
         episodes=arguments.episodes,
@@ -103,22 +105,27 @@ def _options(arguments: argparse.Namespace) -> Options:
     )
 
 
-def _chosen(rows: Sequence[Row], names: Sequence[str] | None) -> list[Row]:
-    known = [row.name for row in rows]
-    unknown = [name for name in names or () if name not in known]
-    if unknown:
-        raise UserError(f"--rows {unknown[0]}: no such row; there are {', '.join(known)}")
-    return [row for row in rows if names is None or row.name in names]
+def _known(option: str, given: str | None, known: list[str]) -> list[str]:
+    """The names that a user gave, or all."""
+    names = known if given is None else given.split(",")
+    for name in names:
+        if name not in known:
+            raise UsageError(f"--{option} {name}: choose from {', '.join(known)}")
+    return names
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _figures.parser("transfer", __doc__)
-    add: Any = parser.add_argument
+    add = parser.add_argument
     add("--out", type=Path, help="folder of all pieces; default: runs/transfer/<env>")
     add("--env", choices=list(TASKS), default="ChairNav", help="default: %(default)s")
-    add("--rows", nargs="+", help="which rows to make; default: all, see --plan")
-    add("--halves", nargs="+", choices=list(HALVES), default=list(HALVES), help="default: all")
-    add("--places", nargs="+", type=int, default=[0, 2, 4], help="of the same-place half; default: %(default)s")
+    add("--rows", help="comma-separated, which rows to make; default: all, see --plan")
+    add("--halves", help=f"comma-separated, of {', '.join(HALVES)}; default: all")
+    add("--places", type=_numbers, default="0,2,4", help="of the same-place half; default: %(default)s")
     add("--frames", type=int, default=4000, help="of each source; default: %(default)s")
     add("--test-frames", type=int, default=200, help="of each place, to measure on; default: %(default)s")
     add("--episodes", type=int, default=500, help="of a row and half; default: %(default)s")

@@ -156,12 +156,12 @@ class TestPlan:
 
 class TestPieces:
     def test_the_second_time_nothing_is_made(self, recorder: Recorder) -> None:
-        run("--rows", "none", "color")
+        run("--rows", "none,color")
         assert "goggles/color-place_0" in recorder.ran and len(recorder.ran) == len(set(recorder.ran))
         recorder.ran.clear()
-        run("--rows", "none", "color")
+        run("--rows", "none,color")
         assert recorder.ran == []
-        run("--rows", "expert", "color")
+        run("--rows", "expert,color")
         assert recorder.ran == [
             f"evaluations/expert-{name}" for name in ("sim", "place_0", "place_2", "place_4", "places")
         ]
@@ -203,7 +203,7 @@ class TestPieces:
 
     def test_a_failure_stops_only_what_needs_it(self, recorder: Recorder, capsys) -> None:
         recorder.failing = "goggles/cyclegan-places"
-        run("--rows", "cyclegan", "color", "--halves", NEW, code=1)
+        run("--rows", "cyclegan,color", "--halves", NEW, code=1)
         assert "evaluations/cyclegan-places" not in recorder.ran and "evaluations/color-places" in recorder.ran
         assert "failed: goggles/cyclegan-places: the loss is no number any more" in capsys.readouterr().err
         assert set(json.loads(Path("table.json").read_text())["halves"][NEW]["rows"]) == {"color"}
@@ -235,7 +235,7 @@ class TestPieces:
 
 class TestTable:
     def test_numbers_are_of_all_places_together(self, recorder: Recorder) -> None:
-        run("--rows", "none", "cyclegan", "vr_goggles", "expert", "--halves", SAME)
+        run("--rows", "none,cyclegan,vr_goggles,expert", "--halves", SAME)
         found = json.loads(Path("table.json").read_text())["halves"][SAME]
         assert {name: row["success_rate"] for name, row in found["rows"].items()} == pytest.approx(SUCCESSES)
         row = found["rows"]["vr_goggles"]
@@ -244,7 +244,7 @@ class TestTable:
         assert row["wanted_iou"] == 0.5 and found["rows"]["expert"]["wanted_iou"] is None
 
     def test_rows_are_compared_on_the_same_episodes(self, recorder: Recorder) -> None:
-        run("--rows", "none", "vr_goggles", "--halves", NEW)
+        run("--rows", "none,vr_goggles", "--halves", NEW)
         pairs = json.loads(Path("table.json").read_text())["halves"][NEW]["comparisons"]
         (pair,) = (pair for pair in pairs if pair["first"] == "vr_goggles")
         assert pair["second"] == "none" and pair["episodes"] == 20 and pair["difference"] == pytest.approx(0.4)
@@ -252,11 +252,11 @@ class TestTable:
 
     def test_a_row_counts_once_all_its_places_are_there(self, recorder: Recorder) -> None:
         recorder.failing = "evaluations/cyclegan-place_4"
-        run("--rows", "none", "cyclegan", "--halves", SAME, code=1)
+        run("--rows", "none,cyclegan", "--halves", SAME, code=1)
         assert set(json.loads(Path("table.json").read_text())["halves"][SAME]["rows"]) == {"none"}
 
     def test_what_people_read(self, recorder: Recorder) -> None:
-        run("--rows", "none", "cyclegan", "vr_goggles", "--halves", NEW, "--photos", ".")
+        run("--rows", "none,cyclegan,vr_goggles", "--halves", NEW, "--photos", ".")
         text = Path("out/transfer.md").read_text()
         assert "| vr_goggles | 20 | 50.0 % (29.9–70.1) |" in text and "unet, 10 steps, 2 min" in text
         assert "| vr_goggles | cyclegan | +10.0" in text
@@ -268,7 +268,8 @@ class TestTable:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--rows", "cyclegun"], "--rows cyclegun: no such row"),
+        (["--rows", "cyclegun"], "--rows cyclegun: choose from none, color"),
+        (["--halves", "third"], "--halves third: choose from sim, same_place, new_places"),
         (["--adr", "absent.onnx"], "--adr absent.onnx: no such file"),
         (["stepz=3"], "unknown key 'stepz'"),
     ],
@@ -294,7 +295,7 @@ def test_from_frames_to_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "draw_half", draw_half)
     tiny = ["batch_size=2", "segmentation_steps=2", "device=cpu"]
     sizes = ["--frames", "24", "--test-frames", "12", "--episodes", "2", "--steps", "2", "--places", "0"]
-    words = ["--rows", "none", "color", "rcan", "expert", "--halves", SIM, SAME, *sizes]
+    words = ["--rows", "none,color,rcan,expert", "--halves", f"{SIM},{SAME}", *sizes]
     assert command.main([*words, "--out", "real", "--json", "real.json", *tiny]) == 0
     found = json.loads(Path("real.json").read_text())["halves"]
     assert set(found[SAME]["rows"]) == {"none", "color", "rcan", "expert"} and set(found[SIM]["rows"]) == {
