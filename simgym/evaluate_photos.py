@@ -1,8 +1,10 @@
-"""Measure on real photographs whether a policy turns to the chair; needs no robot.
+"""Measure on real photographs whether a policy turns to the chair, and whether goggles keep it; needs no robot.
 
 Photographs and chair masks (255 = chair) are matched by stem. Of those whose largest chair lies clearly to one side,
-the share is counted in which the policy, standing still, turns to that side; chance is 50 %. Writes photos.json and
-photos.png, where green arrows turn to the chair and red ones away from it.
+the share is counted in which the policy, standing still, turns to that side; chance is 50 %. Of all that show a chair,
+the IoU is measured of its pixels and those that pass for a chair in the simulator's style, before and after goggles.
+Writes photos.json and photos.png, where green arrows turn to the chair and red ones away from it; orange pixels are
+chair and pass for it, violet ones only are chair, blue ones only pass for it.
 
 Examples:
     python -m simgym.evaluate_photos policy=pretrained rgb=rooms/rgb masks=rooms/chair_mask
@@ -17,6 +19,8 @@ import sys
 from simgym.config.command import run_command
 from simgym.config.run_dir import run_folder
 from simgym.config.schema import PhotosConfig
+
+WHEN = {"before": "without goggles", "after": "behind them"}
 
 
 def main(config: PhotosConfig) -> None:
@@ -35,6 +39,14 @@ def main(config: PhotosConfig) -> None:
         f"steering agreement {result['agreement']:.1%} (95 % interval {low:.1%} to {high:.1%}) "
         f"on {result['n']} of {result['photos']} photographs"
     )
+    chairs = result["chair_iou"]
+    if chairs["photos"]:
+        kept = {name: part for name in ("before", "after") if (part := chairs[name]) is not None}
+        means = ", ".join(
+            f"{part['mean']:.3f} ({part['ci95'][0]:.3f} to {part['ci95'][1]:.3f}) {WHEN[name]}"
+            for name, part in kept.items()
+        )
+        print(f"chairs kept, mean IoU {means}, on {chairs['photos']} photographs with a chair in sight")
     print(f"wrote {out}/photos.json and {out}/photos.png")
 
 

@@ -171,8 +171,9 @@ class CollectConfig:
 class ApplyConfig:
     """Translation of recorded frames."""
 
-    goggles: str = option(help="a goggles bundle (.onnx)")
+    goggles: str = option(help=GOGGLES)
     source: str = option(help="a folder or glob of pictures, a video or a rosbag")
+    env: TaskConfig = option(ChairNavConfig, "the task whose goggles=pretrained is meant")
     side_by_side: bool = option(False, "show what the goggles see beside what they give")
     frames: PlaybackConfig = option(PlaybackConfig, "which frames, and how their camera is known")
     out: str | None = option(None, OUT)

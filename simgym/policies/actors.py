@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -12,9 +11,9 @@ from simgym.deploy.goggles import Goggles
 from simgym.deploy.policy import Memory, Policy, stack_channels
 from simgym.envs.simulation import Simulation
 from simgym.errors import BundleError
+from simgym.shipped import load_goggles, load_policy
 
 from .networks import with_privileged
-from .shipped import bundle_path, load_policy
 
 if TYPE_CHECKING:
     from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -96,7 +95,9 @@ def make_actor(policy: str, goggles: str | None, simulation: Simulation, seed: i
     task = simulation.task
     loaded = load_policy(policy, task.name, threads=2)
     _check_contract(loaded, simulation, policy)
-    translator = None if goggles is None else _load_goggles(bundle_path(goggles, "goggles", task.name), simulation)
+    translator = None if goggles is None else load_goggles(goggles, task.name)
+    if translator is not None:
+        check_camera(translator.contract, simulation.camera)
     return BundleActor(loaded, translator, simulation.num_worlds)
 
 
@@ -108,9 +109,3 @@ def _check_contract(policy: Policy, simulation: Simulation, name: str) -> None:
             f"{name} acts {contract.rate_hz:g} times a second, the task {task.config.control_rate_hz:g} times: "
             f"set env.control_rate_hz={contract.rate_hz:g}"
         )
-
-
-def _load_goggles(path: Path, simulation: Simulation) -> Goggles:
-    goggles = Goggles(path)
-    check_camera(goggles.contract, simulation.camera)
-    return goggles

@@ -1,4 +1,4 @@
-"""Steering agreement: does a policy turn to the chair in real photographs? Needs no robot, only chair masks.
+"""Real photographs with chair masks: does a policy turn to the chair, and is the chair still one behind goggles?
 
 Every photograph goes the way that a camera frame goes on the robot: resampled to the simulated camera, through the
 goggles if there are any, into the policy. It stands still and has just begun: velocity zero, a fresh frame stack.
@@ -6,6 +6,8 @@ goggles if there are any, into the policy. It stands still and has just begun: v
 Only photographs whose largest chair lies clearly to one side are judged. The chair's place is the centroid of the
 largest connected region of the mask: unlike the middle of its bounding box, it hardly moves when one leg sticks out.
 Chance is 50 %.
+
+Chairs kept (`simgym.policies.chairs`) are counted in all photographs in which the simulated camera sees some chair.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ from simgym.deploy import Calibration, CameraError, Goggles, Policy, SizedResamp
 from simgym.deploy.camera import ASSUMED_FOV_DEG
 from simgym.errors import UserError
 from simgym.files import IMAGE_SUFFIXES, decode_image, list_images, write_bytes, write_image
+from simgym.shipped import load_goggles, load_policy
 
+from .chairs import chair_iou, paint_overlap, summarize
 from .metrics import wilson_interval
-from .shipped import bundle_path, load_policy
 
 CLEARLY_ASIDE = 0.15  # of the image's width, off the middle
 SHEET_EXAMPLES, SHEET_COLUMNS = 40, 4
@@ -39,8 +42,23 @@ class PhotoError(UserError):
 
 
 @dataclass(frozen=True)
+class Sight:
+    """What becomes of one photograph on its way.
+
+    Args:
+        plain: (H, W, 3) uint8 RGB, resampled to the simulated camera.
+        seen: (H, W, 3) uint8 RGB, what the policy saw: that, or its translation.
+        command: (2,) float32, what the policy did, in m/s and rad/s.
+    """
+
+    plain: np.ndarray
+    seen: np.ndarray
+    command: np.ndarray
+
+
+@dataclass(frozen=True)
 class Judgement:
-    """What the policy did on one photograph.
+    """What the policy did on one photograph, and what became of the chair.
 
     Args:
         name: file name of the photograph.
@@ -48,6 +66,8 @@ class Judgement:
         seen: (H, W, 3) uint8 RGB, what the policy saw of it.
         offset: of the largest chair from the middle, as a share of the width, right positive; None without a chair.
         yaw_rate: commanded, in rad/s, left positive.
+        kept: (H, W, 3) uint8 RGB, which chair pixels the policy saw as such, see `paint_overlap`.
+        iou: see `chair_iou`, of the photograph as it is and of what the policy saw; None where no chair is in sight.
     """
 
     name: str
@@ -55,6 +75,8 @@ class Judgement:
     seen: np.ndarray
     offset: float | None
     yaw_rate: float
+    kept: np.ndarray
+    iou: tuple[float, float] | None
 
     @property
     def agrees(self) -> bool | None:
@@ -90,23 +112,24 @@ class Viewer:
         self._goggles = goggles
         self._resample = SizedResamplers(policy.contract.camera, calibration, horizontal_fov_rad)
 
-    def __call__(self, photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, photo: np.ndarray) -> Sight:
         """Show the policy one photograph.
 
         Args:
             photo: (H_photo, W_photo, 3) uint8 RGB.
 
-        Returns:
-            What the policy saw, (H, W, 3) uint8 RGB, and its command, (2,) float32 in m/s and rad/s.
-
         Raises:
             CameraError: the photograph has another size than the calibration.
         """
-        seen = self._resample(photo)
-        if self._goggles is not None:
-            seen = self._goggles.translate(seen[None])[0]
+        plain = self._resample(photo)
+        seen = plain if self._goggles is None else self._goggles.translate(plain[None])[0]
         self._policy.reset()
-        return seen, self._policy.act(seen, np.zeros(2, np.float32))
+        return Sight(plain, seen, self._policy.act(seen, np.zeros(2, np.float32)))
+
+    def chair(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A mask (H_photo, W_photo) as the policy's camera sees it, (H, W) bool, and which of these pixels are real."""
+        resampler = self._resample.of_size(mask.shape[1], mask.shape[0])
+        return resampler(mask) > 127, resampler.seen
 
 
 def evaluate_photos(
@@ -119,7 +142,7 @@ def evaluate_photos(
     horizontal_fov_rad: float = math.radians(ASSUMED_FOV_DEG),
     task: str = "ChairNav",
 ) -> dict[str, Any]:
-    """Measure the steering agreement and write ``photos.json`` and the picture sheet ``photos.png``.
+    """Measure steering agreement and chairs kept, write ``photos.json`` and the picture sheet ``photos.png``.
 
     Args:
         policy: a policy bundle, or ``pretrained``.
@@ -133,14 +156,15 @@ def evaluate_photos(
 
     Returns:
         What ``photos.json`` holds: ``n`` photographs judged of ``photos``, ``agreement`` in 0..1 with its 95 % Wilson
-        interval ``ci95``, what it was measured on, and a row for every photograph.
+        interval ``ci95``, ``chair_iou`` (see `simgym.policies.chairs.summarize`), what it was measured on, and a row
+        for every photograph.
 
     Raises:
         BundleError: a bundle is missing, corrupt or made for something else.
         PhotoError: a photograph or a mask is missing or cannot be read, or none can be judged. A share of the
             photographs that happened to be readable would be another measure, so none is skipped.
     """
-    worn = Goggles(bundle_path(goggles, "goggles", task)) if goggles else None
+    worn = load_goggles(goggles, task) if goggles else None
     viewer = Viewer(load_policy(policy, task), worn, calibration, horizontal_fov_rad)
     judgements = [judge(viewer, photo, mask) for photo, mask in find_pairs(Path(rgb), Path(masks))]
     judged = [judgement for judgement in judgements if judgement.agrees is not None]
@@ -158,6 +182,7 @@ def evaluate_photos(
         "n": len(judged),
         "agreement": agreeing / len(judged),
         "ci95": list(wilson_interval(agreeing, len(judged))),
+        "chair_iou": _chairs_kept(judgements, worn is not None),
         "horizontal_fov_deg": math.degrees(
             calibration.camera.horizontal_fov_rad if calibration else horizontal_fov_rad
         ),
@@ -182,11 +207,26 @@ def judge(viewer: Viewer, photo_path: Path, mask_path: Path) -> Judgement:
             f"{photo.shape[1]}x{photo.shape[0]}: both must show the same"
         )
     try:
-        seen, command = viewer(photo)
+        sight = viewer(photo)
     except CameraError as error:
         raise PhotoError(f"{photo_path}: {error}") from error
-    thumbnail = _to_height(photo, cv2.INTER_AREA)
-    return Judgement(photo_path.name, thumbnail, seen, chair_offset(mask), float(command[1]))
+    chair, counted = viewer.chair(mask)
+    visible = bool((chair & counted).any())
+    return Judgement(
+        name=photo_path.name,
+        thumbnail=_to_height(photo, cv2.INTER_AREA),
+        seen=sight.seen,
+        offset=chair_offset(mask),
+        yaw_rate=float(sight.command[1]),
+        kept=paint_overlap(sight.seen, chair, counted),
+        iou=(chair_iou(sight.plain, chair, counted), chair_iou(sight.seen, chair, counted)) if visible else None,
+    )
+
+
+def _chairs_kept(judgements: Sequence[Judgement], translated: bool) -> dict[str, Any]:
+    pairs = [judgement.iou for judgement in judgements if judgement.iou is not None]
+    after = [pair[1] for pair in pairs] if translated else None
+    return summarize([pair[0] for pair in pairs], after)
 
 
 def chair_offset(mask: np.ndarray) -> float | None:
@@ -221,7 +261,10 @@ def find_pairs(rgb: Path, masks: Path) -> list[tuple[Path, Path]]:
 
 
 def draw_sheet(judgements: Sequence[Judgement]) -> np.ndarray:
-    """Some photographs beside what the policy saw and where it turned: green to the chair, red away from it.
+    """Some photographs, what the policy saw, what passed for a chair there, and where it turned.
+
+    Arrows are green to the chair and red away from it. Pixels of the chair are orange where they passed for one and
+    violet where not; blue is what passed for a chair and is none.
 
     Up to 40 examples, spread evenly, so that none is picked by hand.
 
@@ -243,7 +286,16 @@ def _draw_cell(judgement: Judgement) -> np.ndarray:
     if judgement.offset is not None:
         x = round((judgement.offset + 0.5) * photo.shape[1])
         cv2.line(photo, (x, 0), (x, SHEET_HEIGHT_PX // 8), YELLOW, 3)
-    return np.hstack([photo, _to_height(judgement.seen, cv2.INTER_NEAREST), _draw_arrow(judgement)])
+    return np.hstack(
+        [photo, _to_height(judgement.seen, cv2.INTER_NEAREST), _draw_kept(judgement), _draw_arrow(judgement)]
+    )
+
+
+def _draw_kept(judgement: Judgement) -> np.ndarray:
+    panel = _to_height(judgement.kept, cv2.INTER_NEAREST)
+    if judgement.iou is not None:
+        _write(panel, f"IoU {judgement.iou[1]:.2f}")
+    return panel
 
 
 def _draw_arrow(judgement: Judgement) -> np.ndarray:
@@ -255,9 +307,12 @@ def _draw_arrow(judgement: Judgement) -> np.ndarray:
     tip = (round(foot[0] - length * math.sin(angle)), round(foot[1] - length * math.cos(angle)))
     colour = {True: GREEN, False: RED, None: GREY}[judgement.agrees]
     cv2.arrowedLine(panel, foot, tip, colour, 4, cv2.LINE_AA, tipLength=0.3)
-    label = (4, SHEET_HEIGHT_PX - 6)
-    cv2.putText(panel, f"{judgement.yaw_rate:+.2f} rad/s", label, cv2.FONT_HERSHEY_SIMPLEX, 0.4, GREY, 1, cv2.LINE_AA)
+    _write(panel, f"{judgement.yaw_rate:+.2f} rad/s")
     return panel
+
+
+def _write(panel: np.ndarray, text: str) -> None:
+    cv2.putText(panel, text, (4, SHEET_HEIGHT_PX - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, GREY, 1, cv2.LINE_AA)
 
 
 def _to_height(image: np.ndarray, interpolation: int) -> np.ndarray:
@@ -276,6 +331,7 @@ def _row(judgement: Judgement) -> dict[str, Any]:
         "chair_offset": judgement.offset,
         "yaw_rate_radps": judgement.yaw_rate,
         "agrees": judgement.agrees,
+        "chair_iou": judgement.iou and judgement.iou[1],
     }
 
 

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from benchmarks import _figures, environment, expert, memory, renderer
+from benchmarks import _figures, deploy_latency, environment, expert, memory, renderer
+from simgym.deploy import Camera
 
 
 @pytest.mark.parametrize(("domain", "name"), [("sim", "raster"), ("randomized", "raster"), ("randomized", "bullet")])
@@ -84,3 +85,17 @@ def test_memory_of_descendants_counts():
         child.communicate(b"\n")
     assert alone + 300 < with_them
     assert memory.resident_mb(os.getpid()) < alone + 100
+
+
+def test_goggles_on_a_robot(tmp_path):
+    bundle = deploy_latency.export_random("mobile", Camera(), tmp_path / "goggles.onnx")
+    row = deploy_latency.measure_goggles("mobile", bundle, repeats=3, warm_up=0)
+    assert row["stage"] == "resample, goggles mobile, 80x60"
+    assert 0 < row["median_ms"] <= row["p95_ms"] <= row["p99_ms"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_goggles_need_no_torch_and_little_memory(tmp_path):
+    bundle = deploy_latency.export_random("mobile", Camera(), tmp_path / "goggles.onnx")
+    found = deploy_latency.measure_memory(bundle)
+    assert not found["torch"] and 30 < found["resident_mb"] <= found["peak_mb"] and found["resident_mb"] < 300

@@ -11,6 +11,7 @@ import onnx.parser
 import pytest
 
 import simgym.goggles.apply as apply
+from simgym import shipped
 from simgym.config.command import run_command
 from simgym.config.schema import ApplyConfig
 from simgym.deploy import Calibration, Camera, Contract, Resampler, TensorSpec
@@ -80,6 +81,22 @@ def test_pictures(capsys: pytest.CaptureFixture[str]) -> None:
     for i in (0, 39):
         np.testing.assert_array_equal(picture(f"out/pictures/{i}.png"), 255 - seen(shown[i]))
     assert capsys.readouterr().out.startswith("40 frames of a (pictures); ")
+
+
+def test_pretrained_goggles_are_those_of_the_task(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(shipped.FOLDERS, "goggles", Path())
+    (shown,) = pictures(1)
+    source = write_folder(Path("a"), shown[None])
+    Path("goggles.onnx").rename("ChairNav_goggles.onnx")
+    words = ["goggles=pretrained", f"source={source}"]
+    assert run_command(ApplyConfig, apply.main, [*words, "out=out"]) == 0
+    np.testing.assert_array_equal(picture("out/pictures/0.png"), 255 - seen(shown))
+    assert run_command(ApplyConfig, apply.main, [*words, "env=Grasp", "out=other"]) == 1
+    error = capsys.readouterr().err
+    assert "goggles=pretrained: simgym ships none for Grasp" in error and error.count("\n") == 1
+    assert not Path("other").exists()
 
 
 def test_side_by_side() -> None:

@@ -11,9 +11,10 @@ import onnx.parser
 import pytest
 
 import simgym.evaluate as evaluate_command
+from simgym import shipped
 from simgym.config.command import run_command
 from simgym.config.schema import EvaluateConfig
-from simgym.deploy import Camera, policy_contract
+from simgym.deploy import Camera, goggles_contract, policy_contract
 
 # Half speed, and turns to where the red is: mean of red minus green in the right half, less that in the left half.
 POLICY_GRAPH = """
@@ -34,6 +35,10 @@ policy (uint8[N, 1, 60, 80, 3] image, float[N, 2] velocity) => (float[N, 2] comm
     forward = Add(still, speed)
     command = Concat<axis = 1>(forward, column)
 }
+"""
+BLINDFOLD = """
+<ir_version: 10, opset_import: ["" : 18]>
+goggles (uint8[N, 60, 80, 3] image) => (uint8[N, 60, 80, 3] translated) { translated = Sub(image, image) }
 """
 
 
@@ -105,6 +110,22 @@ def test_a_run_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
 def corrupt() -> str:
     Path("corrupt.onnx").write_bytes(b"not a bundle")
     return "corrupt.onnx"
+
+
+def test_pretrained_goggles_are_those_of_the_task(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setitem(shipped.FOLDERS, "goggles", Path())
+    words = [f"policy={bundle()}", "goggles=pretrained", "episodes=2"]
+    assert run(*words, "out=missing") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "goggles=pretrained: simgym ships none for ChairNav" in line and not Path("missing").exists()
+
+    model = onnx.parser.parse_model(BLINDFOLD)
+    contract = goggles_contract("ChairNav", Camera(), 5.0, ("standin", "sim"), "Apache-2.0")
+    onnx.helper.set_model_props(model, {"simgym": contract.to_json()})
+    onnx.save(model, "ChairNav_goggles.onnx")
+    assert run(*words, "out=blind") == 0 and run(*words[::2], "out=seeing") == 0
+    assert (read("blind")["goggles"], read("seeing")["goggles"]) == ("pretrained", None)
+    assert read("blind")["mean_return"] != read("seeing")["mean_return"]
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ import onnx.parser
 import pytest
 
 import simgym.evaluate_photos as evaluate_photos_command
+from simgym import shipped
 from simgym.config.command import run_command
 from simgym.config.schema import PhotosConfig
 from simgym.deploy import BundleError, Calibration, Camera, Contract, TensorSpec, policy_contract
 from simgym.deploy.camera import ASSUMED_FOV_DEG
-from simgym.policies import shipped
 from simgym.policies.photos import GREEN, RED, PhotoError, chair_offset, evaluate_photos
 
 CAMERA = Camera.from_fov(16, 12, math.radians(69))
@@ -133,6 +133,23 @@ def test_a_policy_that_turns_to_the_chairs(policy, rooms, tmp_path):
     rows = {row["name"]: row for row in result["rows"]}
     assert rows["left.jpg"]["yaw_rate_radps"] > 0 > rows["right.jpg"]["yaw_rate_radps"]
     assert rows["middle.jpg"]["agrees"] is None and rows["empty.jpg"]["chair_offset"] is None
+
+
+def test_chairs_are_kept_where_goggles_leave_them_as_they_were(policy, rooms, tmp_path):
+    """The drawn chairs have nearly the red that simulated ones have: only the pixels at their edges are mixed."""
+    chairs = evaluate_photos(policy, rooms / "rgb", rooms / "masks", tmp_path / "out")["chair_iou"]
+    assert chairs["photos"] == 5  # one room is empty
+    assert chairs["before"]["mean"] > 0.6 and chairs["after"] is None and chairs["gain"] is None
+
+
+def test_chairs_are_lost_where_goggles_move_them(policy, make_goggles, rooms, tmp_path):
+    result = evaluate_photos(policy, rooms / "rgb", rooms / "masks", tmp_path / "out", goggles=make_goggles())
+    chairs = result["chair_iou"]
+    after = {row["name"]: row["chair_iou"] for row in result["rows"]}
+    assert after["left.jpg"] == after["far_left.jpg"] == 0 and after["middle.jpg"] > 0.3 and after["empty.jpg"] is None
+    assert chairs["after"]["mean"] == pytest.approx(np.mean([iou for iou in after.values() if iou is not None]))
+    assert chairs["gain"]["mean"] == pytest.approx(chairs["after"]["mean"] - chairs["before"]["mean"])
+    assert chairs["gain"]["ci95"][1] < 0
 
 
 def test_what_is_written(policy, rooms, tmp_path):
@@ -252,6 +269,7 @@ class TestCommand:
         assert self.run(*words) == 0
         printed = capsys.readouterr().out.splitlines()
         assert printed[0] == "steering agreement 100.0% (95 % interval 51.0% to 100.0%) on 4 of 6 photographs"
+        assert printed[1].startswith("chairs kept, mean IoU 0.") and "on 5 photographs" in printed[1]
         assert printed[-1] == f"wrote {tmp_path}/out/photos.json and {tmp_path}/out/photos.png"
         assert (tmp_path / "out/photos.json").is_file()
 
@@ -270,7 +288,7 @@ class TestCommand:
         assert not (tmp_path / "out").exists()
 
     def test_the_name_that_was_given_is_noted(self, policy, rooms, tmp_path, monkeypatch):
-        monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+        monkeypatch.setitem(shipped.FOLDERS, "policy", tmp_path)
         policy.rename(tmp_path / "ChairNav_policy.onnx")
         assert self.run("policy=pretrained", f"rgb={rooms}/rgb", f"masks={rooms}/masks", f"out={tmp_path}/out") == 0
         assert json.loads((tmp_path / "out/photos.json").read_text())["policy"] == "pretrained"
@@ -284,12 +302,3 @@ class TestCommand:
         words = ["policy=absent.onnx", f"rgb={rooms}/rgb", f"masks={rooms}/masks", f"out={tmp_path}/out"]
         assert self.run(*words) == 1
         assert "no bundle at absent.onnx" in capsys.readouterr().err
-
-
-def test_pretrained_names_what_the_package_ships(tmp_path, monkeypatch):
-    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
-    assert shipped.bundle_path("my/policy.onnx", "policy", "ChairNav") == Path("my/policy.onnx")
-    with pytest.raises(BundleError, match="ships no pretrained policy for ChairNav"):
-        shipped.bundle_path("pretrained", "policy", "ChairNav")
-    (tmp_path / "ChairNav_policy.onnx").touch()
-    assert shipped.bundle_path("pretrained", "policy", "ChairNav") == tmp_path / "ChairNav_policy.onnx"

@@ -13,7 +13,7 @@ from simgym.envs.tasks import TASKS
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 from simgym.policies.actors import make_actor
 from simgym.policies.evaluation import episode_seeds, evaluate
-from simgym.policies.shipped import FOLDER, PRETRAINED, bundle_path
+from simgym.shipped import FOLDERS, PRETRAINED, bundle_path
 
 PATH = bundle_path(PRETRAINED, "policy", "ChairNav")
 
@@ -28,7 +28,7 @@ def test_it_is_small_and_licensed(task):
 @pytest.mark.parametrize("task", TASKS)
 def test_the_card_says_what_the_contract_says(task):
     training = Policy(bundle_path(PRETRAINED, "policy", task)).contract.training
-    card = (FOLDER / f"{task}_policy.md").read_text()
+    card = (FOLDERS["policy"] / f"{task}_policy.md").read_text()
     assert f"{training['steps']:,} steps" in card
     assert re.search(rf"seed={training['seed']}\b", card)
 

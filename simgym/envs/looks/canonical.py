@@ -1,4 +1,7 @@
-"""The canonical look: one flat colour a semantic class, one directional and one ambient light. What goggles aim at."""
+"""The canonical look: one flat colour a semantic class, one directional and one ambient light. What goggles aim at.
+
+Light only scales a class's colour, so that a picture in this look can be read back pixel by pixel: `read_classes`.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,26 @@ def canonical_look(scene: Scene) -> Look:
         camera_rpy_rad=np.zeros((1, 3), np.float32),
         focal_scale=np.ones(1, np.float32),
     )
+
+
+def read_classes(rgb: np.ndarray) -> np.ndarray:
+    """What a picture shows, by the nearest colour that some class has in the canonical look under some light.
+
+    Exact on pictures in that look. On others it says what they would pass for.
+
+    Args:
+        rgb: (..., 3) uint8.
+
+    Returns:
+        (...) uint8 semantic classes.
+    """
+    pixels = rgb.reshape(-1, 3).astype(np.float32)
+    squares = np.empty((len(Semantic), len(pixels)), np.float32)
+    for semantic in Semantic:
+        full = 255 * np.array(COLORS[semantic], np.float32)
+        shade = np.clip(pixels @ full / max(float(full @ full), 1.0), AMBIENT, AMBIENT + LIGHT)  # nearest on the line
+        squares[semantic] = np.square(pixels - np.minimum(shade[:, None] * full, 255)).sum(1)
+    return squares.argmin(0).astype(np.uint8).reshape(rgb.shape[:-1])
 
 
 class CanonicalLook:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from simgym.deploy.policy import Policy
-from simgym.errors import BundleError
+from .deploy import Goggles, Policy
+from .errors import BundleError
 
 PRETRAINED = "pretrained"
-FOLDER = Path(__file__).parent / "pretrained"
+PACKAGE = Path(__file__).parent
+FOLDERS = {"policy": PACKAGE / "policies" / "pretrained", "goggles": PACKAGE / "goggles" / "pretrained"}
 
 
 def bundle_path(given: str | Path, kind: str, task: str) -> Path:
@@ -24,9 +25,11 @@ def bundle_path(given: str | Path, kind: str, task: str) -> Path:
     """
     if given != PRETRAINED:
         return Path(given)
-    path = FOLDER / f"{task}_{kind}.onnx"
+    path = FOLDERS[kind] / f"{task}_{kind}.onnx"
     if not path.is_file():
-        raise BundleError(f"simgym ships no pretrained {kind} for {task}: train one and give its .onnx file instead")
+        raise BundleError(
+            f"{kind}={PRETRAINED}: simgym ships none for {task}: train some and give the path of the .onnx file instead"
+        )
     return path
 
 
@@ -40,3 +43,12 @@ def load_policy(given: str | Path, task: str, threads: int = 1) -> Policy:
     if policy.contract.task != task:
         raise BundleError(f"{given} is a policy for {policy.contract.task}, not for {task}")
     return policy
+
+
+def load_goggles(given: str | Path, task: str) -> Goggles:
+    """The goggles behind a ``goggles=`` value, whose camera and style count, not the task that they were trained for.
+
+    Raises:
+        BundleError: they are missing or corrupt.
+    """
+    return Goggles(bundle_path(given, "goggles", task))
