@@ -47,13 +47,14 @@ class NetworkMethod(GogglesMethod):
     shift: float = option(0.0, "weight of the shift loss, of each generator", low=0.0)
     paired: float = option(0.0, "weight of the distance to the canonical twin", low=0.0)
     paired_labels: float = option(0.0, "weight of the cross-entropy of the labels that G gives pairs", low=0.0)
-    taught: float = option(0.0, "weight of the distance to what G's moving average makes of real frames", low=0.0)
-    taught_labels: float = option(0.0, "weight of the cross-entropy to the labels that it gives them", low=0.0)
-    sure: float = option(0.0, "probability of a label from which on it is believed", low=0.0, high=1.0)
-    important: tuple[str, ...] = option(
-        ("chair", "object"), "classes that the paired and taught terms weight more", choices=CLASSES
+    taught: float = option(
+        0.0, "weight of the cross-entropy of the labels that G gives real frames, to its moving average's", low=0.0
     )
-    importance: float = option(7.0, "how much more", low=1.0)
+    sure: float = option(0.7, "probability of a label from which on the average is believed", low=0.0, high=1.0)
+    important: tuple[str, ...] = option(
+        ("chair", "object"), "classes that weigh more in what pairs teach", choices=CLASSES
+    )
+    importance: float = option(3.0, "how much more", low=1.0)
     semantic_accuracy: float = option(
         0.85,
         "share of held-out pixels that the segmentation network must get right, or its terms stay out",
@@ -83,7 +84,7 @@ class NetworkMethod(GogglesMethod):
     @property
     def taught_needed(self) -> bool:
         """Whether a term learns from real frames without a discriminator."""
-        return max(self.taught, self.taught_labels) > 0
+        return self.taught > 0
 
     @property
     def unpaired_needed(self) -> bool:
@@ -98,7 +99,7 @@ class NetworkMethod(GogglesMethod):
     @property
     def labels_needed(self) -> bool:
         """Whether a term wants the generator to label what it translates."""
-        return max(self.paired_labels, self.taught_labels) > 0
+        return max(self.paired_labels, self.taught) > 0
 
 
 # CycleGAN (Zhu et al. 2017), defaults of the authors' code: cycle 10, identity 0.5 of that, pool 50, Adam 2e-4 with
@@ -114,7 +115,7 @@ RCAN = NetworkMethod(
     name="rcan", paired=1.0, paired_labels=1.0, augmentation=0.6, learning_rate=2e-3, beta1=0.9, decay_from=0.3
 )
 # Ours: pairs teach what things are, then real frames are taught by the moving average (Tarvainen and Valpola 2017).
-HYBRID = replace(RCAN, name="hybrid", taught=1.0, taught_labels=1.0, sure=0.5, unpaired_after=0.5)
+HYBRID = replace(RCAN, name="hybrid", taught=0.5, unpaired_after=0.6)
 METHODS: dict[str, Any] = {
     method.name: method for method in (ColorMethod(), CYCLEGAN, CYCADA, VR_GOGGLES, RCAN, HYBRID)
 }

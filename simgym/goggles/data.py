@@ -114,7 +114,8 @@ class Sampler:
             drawn = self._draw(self.sources["pairs"], rng, window)
             labels = _labels(drawn)
             assert labels is not None
-            batch.paired = Lesson(to_float(drawn["rgb"]), to_float(drawn["canonical"]), labels)
+            images, twins = to_float(drawn["rgb"]), to_float(drawn["canonical"])
+            batch.paired = Lesson(images, labels, torch.ones_like(labels, dtype=images.dtype), twins)
         return batch
 
     def pasted_classes(self, step: int, classes: int) -> torch.Tensor:

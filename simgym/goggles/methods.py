@@ -28,7 +28,7 @@ from .networks import make_discriminator, make_generator
 
 UNPAIRED = ("adversarial", "cycle", "identity", "semantic", "shift")
 PAIRED = ("paired", "paired_labels")
-TAUGHT = ("taught", "taught_labels")
+TAUGHT = ("taught",)
 
 
 @dataclass
@@ -36,9 +36,9 @@ class Lesson:
     """Pictures with what they should become."""
 
     images: torch.Tensor  # (B, 3, H, W), with flaws of cameras
-    wanted: torch.Tensor  # (B, 3, H, W) in the canonical look
     labels: torch.Tensor  # (B, H, W) int64
-    trust: torch.Tensor | None = None  # (B, H, W) how much it counts, 1 without
+    weights: torch.Tensor  # (B, H, W) how much each pixel counts
+    wanted: torch.Tensor | None = None  # (B, 3, H, W) in the canonical look
 
 
 @dataclass
@@ -94,7 +94,6 @@ def generator_terms(
     segmentation: nn.Module | None,
     batch: Batch,
     active: Mapping[str, float],
-    class_weights: torch.Tensor,
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """The unweighted loss terms of the generators, and the pictures behind them.
 
@@ -106,7 +105,6 @@ def generator_terms(
         segmentation: S, frozen.
         batch: what to learn from.
         active: see `active_weights`; the terms are these.
-        class_weights: see `class_weights`.
 
     Returns:
         Terms by name, and pictures by name: ``fake_sim``, ``fake_real``, ``rec_real``, ``rec_sim``.
@@ -127,16 +125,17 @@ def generator_terms(
     scores: dict[str, torch.Tensor] = {}
     for name, parts in inputs.items():
         if parts:
-            labelled = name == "real_to_sim" and bool(active.keys() & {"paired_labels", "taught_labels"})
+            labelled = name == "real_to_sim" and bool(active.keys() & {"paired_labels", "taught"})
             outputs[name], found = translate_parts(networks[name], parts, labelled)
             scores |= found
     terms, pictures = _unpaired_terms(networks, segmentation, batch, active, inputs, outputs)
-    for name, lesson in lessons.items():
-        weights = class_weights[lesson.labels] * (1 if lesson.trust is None else lesson.trust)  # (B, H, W)
-        if name in active:
-            terms[name] = paired_loss(outputs["real_to_sim"][name], lesson.wanted, weights)
-        if f"{name}_labels" in active:
-            terms[f"{name}_labels"] = label_loss(scores[name], lesson.labels, weights)
+    if "paired" in active:
+        assert batch.paired is not None and batch.paired.wanted is not None
+        translated = outputs["real_to_sim"]["paired"]
+        terms["paired"] = paired_loss(translated, batch.paired.wanted, batch.paired.weights)
+    for term, name in (("paired_labels", "paired"), ("taught", "taught")):
+        if term in active:
+            terms[term] = label_loss(scores[name], lessons[name].labels, lessons[name].weights)
     return terms, pictures
 
 

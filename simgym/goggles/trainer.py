@@ -94,7 +94,7 @@ class Trainer:
             for name, parameters in self._parameters.items()
         }
         self.pools = {name: HistoryPool(method.pool) for name in self.networks if name.startswith("disc_")}
-        self._pixel_weights = class_weights(method).to(fabric.device)
+        self._class_weights = class_weights(method).to(fabric.device)
         self.step = 0
         self.seconds = 0.0
         self._level: float | None = None  # running mean of the loss, to tell an explosion from a start
@@ -161,7 +161,7 @@ class Trainer:
         judges = self._named(self.pools)
         _freeze(judges, True)
         with self.fabric.autocast():
-            terms, pictures = generator_terms(self.networks, self.segmentation, batch, active, self._pixel_weights)
+            terms, pictures = generator_terms(self.networks, self.segmentation, batch, active)
             total = torch.stack([active[name] * terms[name] for name in active]).sum()
         self._descend("generators", total)
         _freeze(judges, False)
@@ -176,10 +176,11 @@ class Trainer:
         pairs = batch.paired
         if pairs is None:
             return batch
+        pairs.weights = self._class_weights[pairs.labels]
         if active.keys() & set(TAUGHT):
             assert batch.real is not None
             pasted = self.sampler.pasted_classes(self.step, len(CLASSES))
-            batch.taught = teach(self.translator, batch.real, pairs, pasted, self.method.sure)
+            batch.taught = teach(self.translator, batch.real, pairs, pasted, self._class_weights, self.method.sure)
         lessons = [lesson for lesson in (pairs, batch.taught) if lesson is not None]
         spoilt = [self.sampler.spoil(self.step, part, lesson.images) for part, lesson in enumerate(lessons)]
         for lesson, images in zip(lessons, spoilt, strict=True):

@@ -100,6 +100,7 @@ def test_all_domains_are_cropped_at_the_same_place_and_labels_move_along(step: i
     sources = {name: Source(where(20), CPU) for name in ("real", "sim", "pairs")}
     batch = Sampler(sources, 5, 0.0, crop, 8, 0).batch(step, ALL)
     pairs = pairs_of(batch)
+    assert pairs.wanted is not None
     pictures = {"real": part(batch, "real"), "sim": part(batch, "sim"), "pairs": pairs.images, "twins": pairs.wanted}
     shown = {name: to_uint8(images) for name, images in pictures.items()}
     assert shown["real"].shape[1:3] == (round(crop * 24), round(crop * 32))
