@@ -1,4 +1,7 @@
-"""What runs on a robot: camera geometry, image codec, bundles, policies, goggles, safety. Needs numpy, opencv and onnxruntime only."""
+"""What runs on a robot: camera geometry, image codec, bundles, policies, goggles, safety.
+
+Needs numpy, opencv and onnxruntime only.
+"""
 
 from simgym.errors import BundleError
 

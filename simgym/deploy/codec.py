@@ -113,7 +113,7 @@ def decode_compressed(data: Buffer) -> np.ndarray:
         CodecError: it is neither, is cut off or damaged, or has a size that cannot be.
     """
     values = np.frombuffer(data, np.uint8)
-    raw = memoryview(values)
+    raw = values.data
     size = _png_size(raw) if raw[:8] == PNG_SIGNATURE else _jpeg_size(raw)
     if size is None:
         raise CodecError(f"{len(raw)} bytes that are no whole JPEG or PNG picture")

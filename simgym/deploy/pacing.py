@@ -20,8 +20,8 @@ class Pacer:
     """Chooses frames so that decisions are a period apart, however fast the camera is.
 
     A policy remembers by counting its decisions, so on a robot they must come as often as in simulation. With a camera
-    whose rate is a multiple of the policy's they are exactly a period apart; otherwise the nearest frames are taken, and
-    a slower camera's are all taken. A frame with the stamp of the last one is the same frame.
+    whose rate is a multiple of the policy's they are exactly a period apart; otherwise the nearest frames are taken,
+    and a slower camera's are all taken. A frame with the stamp of the last one is the same frame.
 
     Args:
         period_s: between decisions.

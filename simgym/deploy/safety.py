@@ -73,7 +73,8 @@ class Safety:
         self._acceleration = np.array(limits.acceleration, float)  # (C,)
         self._zero = np.zeros(len(limits.low))
         self._now_s = -math.inf
-        self._forget()
+        self._input_s, self._due_s = -math.inf, math.inf  # newest input; when the next command must be there
+        self._last, self._last_s = self._zero, -math.inf  # last command, and when it was given
 
     def enable(self) -> None:
         """Let the robot move, from the next input on."""
@@ -140,5 +141,5 @@ class Safety:
 
     def _forget(self) -> None:
         """Nothing was seen, the robot stands."""
-        self._input_s, self._due_s = -math.inf, math.inf  # newest input; when the next command must be there
-        self._last, self._last_s = self._zero, -math.inf  # last command, and when it was given
+        self._input_s, self._due_s = -math.inf, math.inf
+        self._last, self._last_s = self._zero, -math.inf

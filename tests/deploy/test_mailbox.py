@@ -84,10 +84,14 @@ def test_threads_lose_nothing():
 
     taker = threading.Thread(target=take_all)
     taker.start()
-    putters = [
-        threading.Thread(target=lambda k=k: [mailbox.put((k, i)) for i in range(2000)])  # type: ignore[misc]
-        for k in range(3)
-    ]
+
+    def put_all(k: int) -> None:
+        for i in range(2000):
+            mailbox.put((k, i))
+
+    taker = threading.Thread(target=take_all)
+    taker.start()
+    putters = [threading.Thread(target=put_all, args=(k,)) for k in range(3)]
     for thread in putters:
         thread.start()
     for thread in putters:
