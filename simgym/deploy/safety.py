@@ -28,7 +28,8 @@ class Limits:
     Args:
         low: smallest velocity of each axis, not above 0.
         high: largest, not below 0.
-        acceleration: how fast each axis may gain speed, a second. Losing speed is never limited.
+        acceleration: how fast each axis may gain speed, a second, by the times of the inputs. Losing speed is never
+            limited.
         max_age_s: the robot stands when its newest input is older.
         period_s: from one command to the next.
 
@@ -74,7 +75,7 @@ class Safety:
         self._zero = np.zeros(len(limits.low))
         self._now_s = -math.inf
         self._input_s, self._due_s = -math.inf, math.inf  # newest input; when the next command must be there
-        self._last, self._last_s = self._zero, -math.inf  # last command, and when it was given
+        self._last, self._last_s = self._zero, -math.inf  # last command, and the input that it answered
 
     def enable(self) -> None:
         """Let the robot move, from the next input on."""
@@ -108,10 +109,10 @@ class Safety:
             return self.stop(f"the policy wants {np.asarray(wanted).tolist()}, which is not finite")
         if not age_s <= self.limits.max_age_s:
             return self.stop(f"late: the command answers an input that is {age_s:.2f} s old")
-        gain = self._acceleration * min(now_s - self._last_s, self.limits.period_s)
+        gain = self._acceleration * min(max(input_s - self._last_s, 0.0), self.limits.period_s)
         # Towards zero an axis may go at once; away from it, by so much.
         slow = np.clip(wanted, np.minimum(self._last, 0) - gain, np.maximum(self._last, 0) + gain)
-        self._last, self._last_s = np.clip(slow, self._low, self._high), now_s
+        self._last, self._last_s = np.clip(slow, self._low, self._high), input_s
         self._due_s = input_s + self.limits.period_s + self.limits.max_age_s
         self.fault = ""
         return self._last.copy()
