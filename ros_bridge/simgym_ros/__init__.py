@@ -1,1 +1,1 @@
-"""ROS 2 nodes of simgym: thin shells over `simgym.deploy`, and any simulated domain as a robot."""
+"""ROS 2 nodes of simgym: thin shells over `simgym.deploy`, which does the work and knows no ROS."""
