@@ -236,8 +236,15 @@ class PolicyNode(BridgeNode):
             if safety.fault:
                 self._refuse(safety.fault, "refused")
                 return
-            robot.tell(velocity, wanted[self._velocities :])
+            robot.tell(velocity, wanted[self._velocities :], self._answered(frame))
         self._figures.published(self.age_s(frame.message.header.stamp), inference_s)
+
+    def _answered(self, frame: Frame) -> Any:
+        """The stamp of a command: in simulated time its image's, for which a simulator may wait; else that of now.
+
+        Controllers on robots judge by it how old a command is, not what it is about.
+        """
+        return frame.message.header.stamp if self.get_parameter("use_sim_time").value else None
 
     def _failed(self, error: Exception) -> None:
         known = isinstance(error, CodecError | PolicyError)

@@ -53,7 +53,7 @@ class RobotNode(Node):
         super().__init__("robot")
         self._lock_step = self._fixed("lock_step", False, "step when a command with the stamp of the newest frame has come")
         self._timeout_s = self._fixed("cmd_vel_timeout", 0.5, "wall time in s after which a command is too old")
-        stamped = self._fixed("enable_stamped_cmd_vel", True, "cmd_vel is a TwistStamped, not a Twist")
+        stamped = self._fixed("stamped", True, "cmd_vel is a TwistStamped, not a Twist")
         self.world = World(self._world_config())
         self.topics = RobotTopics(self, self.world.simulation, stamped, self._on_command)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import time
 from collections.abc import Callable
 
@@ -16,9 +15,10 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from simgym.deploy.camera import Camera
 from simgym.envs.quaternion import conjugate, multiply, rotate
 from simgym.envs.simulation import Simulation
+
+from . import images
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -88,8 +88,8 @@ class RobotTopics:
         if self._transforms is not None:
             self._transforms.publish(TFMessage(transforms=[self.base(in_odom)]))
         self._odom.publish(odometry(self.base(in_odom), observation.velocity[0]))
-        self._camera_info.publish(camera_info(in_camera, camera))
-        self._image.publish(image(in_camera, observation.image[0]))
+        self._camera_info.publish(images.camera_info_message(in_camera, camera))
+        self._image.publish(images.image_message(in_camera, observation.image[0]))
 
     def publish_mount(self) -> None:
         """Publish where the camera sits, once the simulation has begun an episode; it stays valid."""
@@ -130,29 +130,6 @@ class RobotTopics:
 def header(time_ns: int, frame: str) -> Header:
     """A header."""
     return Header(stamp=Time(nanoseconds=time_ns).to_msg(), frame_id=frame)
-
-
-def image(head: Header, rgb: np.ndarray) -> Image:
-    """A picture (H, W, 3) uint8 as a message."""
-    height, width, channels = rgb.shape
-    data = array.array("B", rgb.tobytes())  # anything else is checked byte by byte
-    return Image(header=head, height=height, width=width, encoding="rgb8", step=channels * width, data=data)
-
-
-def camera_info(head: Header, camera: Camera) -> CameraInfo:
-    """An ideal pinhole as a message."""
-    k = camera.opencv_matrix
-    p = np.column_stack([k, np.zeros(3)])
-    return CameraInfo(
-        header=head,
-        height=camera.height,
-        width=camera.width,
-        distortion_model="plumb_bob",
-        d=[0.0] * 5,
-        k=k.ravel(),
-        r=np.eye(3).ravel(),
-        p=p.ravel(),
-    )
 
 
 def transform(head: Header, child: str, position: np.ndarray, quat: np.ndarray) -> TransformStamped:
