@@ -75,6 +75,12 @@ class RobotTopics:
             self._mount = node.create_publisher(TFMessage, "/tf_static", latched)
         self._commands = node.create_subscription(TwistStamped if stamped else Twist, "cmd_vel", self._take, 1)
 
+    @property
+    def connected(self) -> bool:
+        """Whether somebody sees and measures, and somebody commands."""
+        listened = all(publisher.get_subscription_count() for publisher in (self._image, self._odom))
+        return listened and self._node.count_publishers("cmd_vel") > 0
+
     def publish(self, time_ns: int) -> None:
         """Publish what the robot senses now, all of it stamped with the simulated time; the frame comes last.
 
