@@ -236,7 +236,9 @@ class PolicyNode(BridgeNode):
             if safety.fault:
                 self._refuse(safety.fault, "refused")
                 return
-            robot.tell(velocity, wanted[self._velocities :])
+            # The stamp of the image says what is answered; one of another clock would say nothing.
+            stamp = frame.message.header.stamp if self.parameters["trust_stamps"] else self._stamp()
+            robot.tell(velocity, wanted[self._velocities :], stamp)
         self._figures.published(self.age_s(frame.message.header.stamp), inference_s)
 
     def _failed(self, error: Exception) -> None:
@@ -277,7 +279,10 @@ class PolicyNode(BridgeNode):
 
     def _stand(self) -> None:
         if self._robot is not None and self._safety is not None:
-            self._robot.tell(np.zeros(self._velocities), np.empty(0))
+            self._robot.tell(np.zeros(self._velocities), np.empty(0), self._stamp())
+
+    def _stamp(self) -> Any:
+        return self.get_clock().now().to_msg()
 
 
 def main() -> None:

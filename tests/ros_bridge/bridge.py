@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,10 +21,6 @@ pytest.importorskip("rclpy")  # these tests are marked `ros` and run where it is
 # Not to hear other tests, nor robots in the same network. Before rclpy makes its context.
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-
-with warnings.catch_warnings():  # of its old parser
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import rosidl_generator_py  # noqa: F401
 
 import rclpy  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
