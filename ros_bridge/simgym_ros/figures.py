@@ -5,7 +5,9 @@ from __future__ import annotations
 import statistics
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
@@ -20,7 +22,7 @@ class Report:
     message: str
     values: dict[str, object] = field(default_factory=dict)
 
-    def to_message(self, stamp: object, name: str, hardware_id: str) -> DiagnosticArray:
+    def to_message(self, stamp: Any, name: str, hardware_id: str) -> DiagnosticArray:
         """The message, as diagnostic_updater makes it."""
         values = [KeyValue(key=key, value=_shown(value)) for key, value in self.values.items()]
         status = DiagnosticStatus(
@@ -32,9 +34,9 @@ class Report:
 
 
 class Figures:
-    """What happened to the frames: counts since the node was activated, times since the last report. Any thread may add.
+    """What happened to the frames: counts since the node was activated, times since the last report.
 
-    ``received = published + dropped + pending``, where pending is what is being worked on.
+    Any thread may add. ``received = published + dropped + pending``, where pending is what is being worked on.
     """
 
     def __init__(self) -> None:
@@ -91,8 +93,8 @@ class Figures:
         return values | {f"dropped_{why}": count for why, count in sorted(dropped.items())}, trouble
 
 
-def _milliseconds(of: object, values_s: list[float]) -> float | str:
-    return 1e3 * of(values_s) if values_s else ""  # type: ignore[operator]
+def _milliseconds(of: Callable[[list[float]], float], values_s: list[float]) -> float | str:
+    return 1e3 * of(values_s) if values_s else ""
 
 
 def _shown(value: object) -> str:

@@ -66,7 +66,7 @@ class BridgeNode(LifecycleNode, ABC):
         self.parameters.switch("enabled", enabled, "whether it works from its activation on; ~/enable changes it later")
         self.declare(self.parameters)
         self.enabled = enabled
-        self.active = False
+        self.active = self.finalized = False
         self._told_s = time.monotonic()
         self._trouble = ""  # that kept it from being configured
         self._hardware_id = ""
@@ -126,6 +126,7 @@ class BridgeNode(LifecycleNode, ABC):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and release."""
+        self.finalized = True
         return self._transition(lambda: self._clean_up(super(BridgeNode, self).on_shutdown, state))
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -258,7 +259,8 @@ def run(make: Callable[[], BridgeNode]) -> None:
         node.trigger_activate()
     while not asked.is_set():
         executor.spin_once(timeout_sec=SPIN_S)
-    node.trigger_shutdown()
+    if not node.finalized:
+        node.trigger_shutdown()
     executor.shutdown()
     node.destroy_node()
     rclpy.shutdown()

@@ -103,6 +103,7 @@ class PolicyNode(BridgeNode):
         """See `BridgeNode.start`."""
         assert self._robot is not None
         self._figures.reset()
+        self._leave_s = -math.inf
         self._begin_episode()
         self._worker = Worker(self._process, self._failed, self.parameters["max_age_s"])
         self._robot.listen()
@@ -159,7 +160,7 @@ class PolicyNode(BridgeNode):
             return Report(WARN, f"disabled: call ~/enable{'; ' + trouble if trouble else ''}", values)
         fault = self._fault()
         if fault or trouble:
-            return Report(ERROR, fault or trouble, values)
+            return Report(ERROR, trouble or fault, values)
         return Report(OK, "driving", values)
 
     def _limits(self, contract: Contract, count: int) -> Limits:
@@ -208,10 +209,12 @@ class PolicyNode(BridgeNode):
                 f"got images of {image.shape[1]}x{image.shape[0]}, expected the {camera.width}x{camera.height} of the "
                 "policy's camera: take them from the goggles node"
             )
-        if frame.came_s - frame.seen_s < -max_age_s:
+        age_s = frame.came_s - frame.seen_s
+        if not abs(age_s) <= max_age_s:
+            side = "behind" if age_s > 0 else "ahead of"
             raise PolicyError(
-                f"an image is stamped {frame.seen_s - frame.came_s:.2f} s ahead of the clock here: synchronize the "
-                "clocks, or set trust_stamps:=false"
+                f"an image came with a stamp {abs(age_s):.2f} s {side} the clock here: where the camera is not late, "
+                "synchronize the clocks, or set trust_stamps:=false"
             )
         if not safety.enabled:
             self._figures.dropped("disabled")
@@ -236,15 +239,10 @@ class PolicyNode(BridgeNode):
             if safety.fault:
                 self._refuse(safety.fault, "refused")
                 return
-            robot.tell(velocity, wanted[self._velocities :], self._answered(frame))
+            # The stamp of the image says what is answered; one of another clock would say nothing.
+            stamp = frame.message.header.stamp if self.parameters["trust_stamps"] else self._stamp()
+            robot.tell(velocity, wanted[self._velocities :], stamp)
         self._figures.published(self.age_s(frame.message.header.stamp), inference_s)
-
-    def _answered(self, frame: Frame) -> Any:
-        """The stamp of a command: in simulated time its image's, for which a simulator may wait; else that of now.
-
-        Controllers on robots judge by it how old a command is, not what it is about.
-        """
-        return frame.message.header.stamp if self.get_parameter("use_sim_time").value else None
 
     def _failed(self, error: Exception) -> None:
         known = isinstance(error, CodecError | PolicyError)
@@ -284,7 +282,10 @@ class PolicyNode(BridgeNode):
 
     def _stand(self) -> None:
         if self._robot is not None and self._safety is not None:
-            self._robot.tell(np.zeros(self._velocities), np.empty(0))
+            self._robot.tell(np.zeros(self._velocities), np.empty(0), self._stamp())
+
+    def _stamp(self) -> Any:
+        return self.get_clock().now().to_msg()
 
 
 def main() -> None:

@@ -43,8 +43,8 @@ class Robot(ABC):
         """(D,) float32 as the policy takes it; not to be called while something is `missing`."""
 
     @abstractmethod
-    def tell(self, velocity: np.ndarray, rest: np.ndarray, stamp: Any = None) -> None:
-        """Send a command: (C,) velocity, and (R,) what else the policy commands; without a ``stamp`` it is of now."""
+    def tell(self, velocity: np.ndarray, rest: np.ndarray, stamp: Any) -> None:
+        """Send a command with a stamp: (C,) velocity, and (R,) what else the policy commands."""
 
     def missing(self, max_age_s: float) -> str:
         """What measurement is missing, old or no number; empty if none is."""
@@ -100,8 +100,7 @@ class Robot(ABC):
 
     def _stamp(self, twist: Twist, stamp: Any) -> TwistStamped:
         message = TwistStamped(twist=twist)
-        message.header.stamp = self._node.get_clock().now().to_msg() if stamp is None else stamp
-        message.header.frame_id = self._frame_id
+        message.header.stamp, message.header.frame_id = stamp, self._frame_id
         return message
 
 
@@ -124,7 +123,7 @@ class Base(Robot):
         with self._lock:
             return self._values["odom"]
 
-    def tell(self, velocity: np.ndarray, rest: np.ndarray, stamp: Any = None) -> None:
+    def tell(self, velocity: np.ndarray, rest: np.ndarray, stamp: Any) -> None:
         """See `Robot.tell`."""
         twist = self._twist((velocity[0], 0.0, 0.0), velocity[1])
         self._commands.publish(self._stamp(twist, stamp) if self._stamped else twist)
@@ -156,7 +155,7 @@ class Hand(Robot):
         with self._lock:
             return np.concatenate([self._values["hand_pose"], self._values["joint_states"]])
 
-    def tell(self, velocity: np.ndarray, rest: np.ndarray, stamp: Any = None) -> None:
+    def tell(self, velocity: np.ndarray, rest: np.ndarray, stamp: Any) -> None:
         """See `Robot.tell`."""
         twist = self._twist(velocity[:3], velocity[3])
         self._velocities.publish(self._stamp(twist, stamp))

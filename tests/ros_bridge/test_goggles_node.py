@@ -249,9 +249,6 @@ def fuzzed(rng: random.Random, transport: str) -> Any:
 
 def test_a_camera_info_goes_there_and_back() -> None:
     """What the node publishes of the simulated camera is what it reads of a real one."""
-    import sys
-
-    sys.path.insert(0, str(bridge.ROOT / "ros_bridge"))
     from simgym_ros import images
 
     camera = Camera.from_fov(80, 60, 1.2)
