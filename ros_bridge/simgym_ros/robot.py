@@ -40,10 +40,10 @@ class RobotNode(Node):
 
     In real time it steps once a control period of wall time, under the newest command, or none where that is older than
     ``cmd_vel_timeout``; stamps of commands do not matter. In lock-step it steps as soon as a command with the stamp of
-    the newest frame has come, so as fast as everything else is; after ``cmd_vel_timeout`` of wall time without one it steps with
-    zero velocity. What an episode came to is told on ``~/episode``, in the words of ``episodes.csv``, and the next one
-    begins; ``~/reset`` begins it at once. Simulated time never goes back: before an episode some of it is left out, by
-    which a policy knows that what it remembers is over.
+    the newest frame has come, so as fast as everything else is; after ``cmd_vel_timeout`` of wall time without one it
+    steps with zero velocity. What an episode came to is told on ``~/episode``, in the words of ``episodes.csv``, and the
+    next one begins; ``~/reset`` begins it at once. Simulated time never goes back: before an episode some of it is left
+    out, by which a policy knows that what it remembers is over.
 
     Raises:
         UserError: a parameter is wrong.
@@ -51,7 +51,9 @@ class RobotNode(Node):
 
     def __init__(self) -> None:
         super().__init__("robot")
-        self._lock_step = self._fixed("lock_step", False, "step when a command with the stamp of the newest frame has come")
+        self._lock_step = self._fixed(
+            "lock_step", False, "step when a command with the stamp of the newest frame has come"
+        )
         self._timeout_s = self._fixed("cmd_vel_timeout", 0.5, "wall time in s after which a command is too old")
         stamped = self._fixed("stamped", True, "cmd_vel is a TwistStamped, not a Twist")
         self.world = World(self._world_config())

@@ -35,7 +35,9 @@ goggles (uint8[N, 60, 80, 3] image) => (uint8[N, 60, 80, 3] translated)
 
 @pytest.fixture
 def goggles(tmp_path: Path) -> str:
-    contract = goggles_contract("ChairNav", Camera.from_fov(80, 60, np.radians(69.0)), 5.0, ("standin", "sim"), "Apache-2.0")
+    contract = goggles_contract(
+        "ChairNav", Camera.from_fov(80, 60, np.radians(69.0)), 5.0, ("standin", "sim"), "Apache-2.0"
+    )
     model = onnx.parser.parse_model(GOGGLES_GRAPH)
     onnx.helper.set_model_props(model, {"simgym": contract.to_json()})
     path = tmp_path / "goggles.onnx"
@@ -64,22 +66,24 @@ def test_it_drives_as_without_ros(words: list[str], goggles: str, tmp_path: Path
 def test_goggles_that_die_end_it_in_one_line(goggles: str, tmp_path: Path) -> None:
     words = ["policy=pretrained", f"goggles={goggles}", "episodes=1000", "over=ros", f"out={tmp_path / 'here'}"]
     path = os.pathsep.join((str(ROOT), str(ROOT / "ros_bridge")))
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "simgym.evaluate", *words],
-        env={**os.environ, "PYTHONPATH": path},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    said = ""
-    while "evaluate:" not in said:  # the bar: it drives
-        said += process.stderr.read(1)
-    os.kill(child(process.pid, "simgym_ros.goggles"), signal.SIGKILL)
-    said += process.stderr.read()
-    assert process.wait(60) == 1
+    command = [sys.executable, "-u", "-m", "simgym.evaluate", *words]
+    with subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            said = ""
+            while "evaluate:" not in said and process.poll() is None:  # the bar: it drives
+                said += process.stderr.read(1)
+            policy = child(process.pid, "simgym_ros.policy")
+            os.kill(child(process.pid, "simgym_ros.goggles"), signal.SIGKILL)
+            said += process.stderr.read()
+            assert process.wait(60) == 1
+        finally:
+            process.kill()
     assert "simgym.evaluate: the goggles node ended with exit code -9" in said and "Traceback" not in said
     with pytest.raises(ProcessLookupError):
-        child(process.pid, "simgym_ros.policy")
+        os.kill(policy, 0)
 
 
 def child(parent: int, module: str) -> int:

@@ -85,7 +85,9 @@ def test_what_is_published_belongs_together(start: Start) -> None:
     spin([robot, listener], lambda: False, patience_s=0.2)
     known_ns = max(stamps(messages)[0] for messages in (listener.images, listener.infos, listener.odoms))
     known_ns = max(known_ns, listener.clocks[0])  # from then on every topic was connected
-    seen = [stamp for stamp in stamps(listener.images) if stamp >= known_ns][:-3]  # it drives on, the last may be on their way
+    seen = [stamp for stamp in stamps(listener.images) if stamp >= known_ns][
+        :-3
+    ]  # it drives on, the last may be on their way
     assert len(seen) >= 10 and set(np.diff(seen)) <= {DT_S * 1e9, 3e9}  # of a step, and between episodes
     assert set(seen) <= set(stamps(listener.infos)) and set(seen) <= set(stamps(listener.odoms))
     assert listener.clocks == sorted(listener.clocks) and {stamp + 1 for stamp in seen} <= set(listener.clocks)
