@@ -258,7 +258,10 @@ def run(make: Callable[[], BridgeNode]) -> None:
     if node.parameters["autostart"] and node.trigger_configure() is SUCCESS:
         node.trigger_activate()
     while not asked.is_set():
-        executor.spin_once(timeout_sec=SPIN_S)
+        try:
+            executor.spin_once(timeout_sec=SPIN_S)
+        except Exception:  # of a callback; older rclpy raises where a transition is asked for that is not possible
+            node.get_logger().error(traceback.format_exc())
     if not node.finalized:
         node.trigger_shutdown()
     executor.shutdown()
