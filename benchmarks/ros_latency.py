@@ -2,7 +2,8 @@
 
 A camera process publishes 640x480 rgb8 images over DDS; another process, the node, translates them with a bundle of
 ``--bundle``; this process listens. Added latency is the time from an image's stamp to its being published, less that of
-the network. The targets are those of a machine with 2 free cores. Needs rclpy, and `simgym_ros` from ``ros_bridge``.
+the network. The targets are those of a machine with 2 free cores. Fast DDS has the shared memory that images need
+(``ros_bridge/config/fastdds.xml``), unless FASTDDS_DEFAULT_PROFILES_FILE says otherwise. Needs rclpy.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from . import _figures
 
 ROOT = Path(__file__).parents[1]
 TARGETS = {"added_median_ms": 4.0, "added_p99_ms": 10.0, "age_max_ms": 100.0, "memory_growth_percent": 2.0}
-SETTLE_S = 3.0
+START_S, SETTLE_S = 30.0, 3.0
 WIDTH, HEIGHT = 640, 480
 
 
@@ -92,21 +93,18 @@ def resident_mib(pid: int) -> float:
 def measure(bundle: Path, hz: float, seconds: float) -> dict[str, Any]:
     """Run camera and node and listen to them."""
     path = os.pathsep.join((str(ROOT), str(ROOT / "ros_bridge")))
-    environment = {**os.environ, "PYTHONPATH": path, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    environment.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ.update({key: environment[key] for key in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")})
+    os.environ.update({"PYTHONPATH": path, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"})
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(ROOT / "ros_bridge/config/fastdds.xml"))
     listener = Listener()
-    node = subprocess.Popen(
-        [sys.executable, "-m", "simgym_ros.goggles", "--ros-args", "-p", f"bundle:={bundle}"], env=environment
-    )
-    camera = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.ros_latency", "--camera", "--hz", str(hz)], env=environment
-    )
+    node = subprocess.Popen([sys.executable, "-m", "simgym_ros.goggles", "--ros-args", "-p", f"bundle:={bundle}"])
+    camera = subprocess.Popen([sys.executable, "-m", "benchmarks.ros_latency", "--camera", "--hz", str(hz)])
+    patience_s = time.monotonic() + START_S
     try:
         while not listener.ages_s:
             listener.spin(0.5)
-            if node.poll() is not None or camera.poll() is not None:
-                raise SystemExit("the camera or the node did not start")
+            if camera.poll() is not None or time.monotonic() > patience_s:
+                raise SystemExit("no images: the camera or the node did not start, see above")
         listener.spin(SETTLE_S)
         listener.ages_s, listener.reports, memory_mib = [], [], [resident_mib(node.pid)]
         while len(memory_mib) <= seconds:
