@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import cv2
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
@@ -244,6 +245,7 @@ def seconds(stamp: Any) -> float:
 
 def run(make: Callable[[], BridgeNode]) -> None:
     """Run a node until SIGINT or SIGTERM, then shut it down in order: a robot is told to stand before that."""
+    cv2.setNumThreads(1)  # what it does takes less time than another thread takes to wake
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())
@@ -258,7 +260,10 @@ def run(make: Callable[[], BridgeNode]) -> None:
     if node.parameters["autostart"] and node.trigger_configure() is SUCCESS:
         node.trigger_activate()
     while not asked.is_set():
-        executor.spin_once(timeout_sec=SPIN_S)
+        try:
+            executor.spin_once(timeout_sec=SPIN_S)
+        except Exception:  # of a callback; older rclpy raises where a transition is asked for that is not possible
+            node.get_logger().error(traceback.format_exc())
     if not node.finalized:
         node.trigger_shutdown()
     executor.shutdown()

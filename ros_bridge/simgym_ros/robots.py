@@ -94,7 +94,7 @@ class Robot(ABC):
 
     def _twist(self, linear: Sequence[float], angular_z: float) -> Twist:
         twist = Twist()
-        twist.linear.x, twist.linear.y, twist.linear.z = (float(value) for value in linear)
+        twist.linear.x, twist.linear.y, twist.linear.z = linear
         twist.angular.z = float(angular_z)
         return twist
 
@@ -125,7 +125,7 @@ class Base(Robot):
 
     def tell(self, velocity: np.ndarray, rest: np.ndarray, stamp: Any) -> None:
         """See `Robot.tell`."""
-        twist = self._twist((velocity[0], 0.0, 0.0), velocity[1])
+        twist = self._twist((float(velocity[0]), 0.0, 0.0), velocity[1])
         self._commands.publish(self._stamp(twist, stamp) if self._stamped else twist)
 
 
@@ -157,7 +157,7 @@ class Hand(Robot):
 
     def tell(self, velocity: np.ndarray, rest: np.ndarray, stamp: Any) -> None:
         """See `Robot.tell`."""
-        twist = self._twist(velocity[:3], velocity[3])
+        twist = self._twist(velocity[:3].tolist(), velocity[3])
         self._velocities.publish(self._stamp(twist, stamp))
         if rest.size:
             self._openings.publish(Float64MultiArray(data=[float(rest[0]) / len(self._fingers)] * len(self._fingers)))

@@ -141,7 +141,7 @@ def peer() -> Iterator[Peer]:
 
 @contextmanager
 def running(module: str, *arguments: str, **parameters: object) -> Iterator[subprocess.Popen[str]]:
-    """``python -m simgym_ros.<module> --ros-args ...``, ended by SIGINT with exit code 0 unless it was killed before."""
+    """``python -m simgym_ros.<module> --ros-args ...``, ended by SIGINT; it exits with 0 unless it was killed."""
     options = [part for key, value in parameters.items() for part in ("-p", f"{key}:={_shown(value)}")]
     command = [sys.executable, "-m", f"simgym_ros.{module}", "--ros-args", *options, *arguments]
     path = os.pathsep.join((str(ROOT), str(ROOT / "ros_bridge")))

@@ -32,6 +32,12 @@ from std_msgs.msg import Float64MultiArray  # isort: skip
 pytestmark = pytest.mark.ros
 
 RATE_HZ, LIMIT_S = 10.0, 0.3
+# Divides by 1 less what is measured.
+UNSTEADY_GRAPH = (
+    POLICY_GRAPH.replace("float full = {255}", "float full = {255}, float one = {1}")
+    .replace("    command =", "    gap = Sub(one, velocity)\n    command =")
+    .replace("Add(chosen, velocity)", "Div(chosen, gap)")
+)
 # The hand moves by the brightness of the image; the gripper is told what was measured of it.
 HAND_GRAPH = """
 <ir_version: 10, opset_import: ["" : 18]>
@@ -229,13 +235,8 @@ class TestStanding:
             until_driving(heard)
 
     def test_a_policy_that_gives_no_numbers(self, peer, tmp_path):
-        graph = (
-            POLICY_GRAPH.replace("Add(chosen, velocity)", "Div(chosen, gap)")
-            .replace("float full = {255}", "float full = {255}, float one = {1}")
-            .replace("    command =", "    gap = Sub(one, velocity)\n    command =")
-        )
         contract = policy_contract("ChairNav", CAMERA, 3, (0.0, -1.5), (0.6, 1.5), RATE_HZ, ("sim",), "Apache-2.0")
-        bundle = write(tmp_path / "policy.onnx", graph, {"simgym": contract.to_json()})
+        bundle = write(tmp_path / "policy.onnx", UNSTEADY_GRAPH, {"simgym": contract.to_json()})
         heard = peer.listen(TwistStamped, "/cmd_vel")
         with running("policy", bundle=bundle, enabled=True), robot(peer) as body:
             until_driving(heard)
