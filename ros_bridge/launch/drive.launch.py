@@ -1,7 +1,6 @@
-"""Goggles and the policy, which starts disabled: ros2 launch simgym_ros drive.launch.py goggles:=<file> policy:=<file>."""
+"""Goggles and a policy, disabled at first: ros2 launch simgym_ros drive.launch.py goggles:=<file> policy:=<file>."""
 
 from launch import LaunchDescription
-
 from simgym_ros.launching import common, goggles, policy
 
 

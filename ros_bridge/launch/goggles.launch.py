@@ -1,7 +1,6 @@
 """Goggles alone: ros2 launch simgym_ros goggles.launch.py goggles:=<file> image:=/camera/image_raw."""
 
 from launch import LaunchDescription
-
 from simgym_ros.launching import common, goggles
 
 

@@ -1,9 +1,9 @@
 """The whole loop with no hardware, driving at once: ros2 launch simgym_ros loop.launch.py goggles:=<file>."""
 
 from launch import LaunchDescription
+from simgym_ros.launching import common, goggles, policy, robot
 
 from simgym.policies.shipped import PRETRAINED, bundle_path
-from simgym_ros.launching import common, goggles, policy, robot
 
 
 def generate_launch_description() -> LaunchDescription:

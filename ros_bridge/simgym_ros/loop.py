@@ -30,7 +30,7 @@ from simgym.envs.simulation import Simulation
 from simgym.errors import UserError
 from simgym.policies.shipped import bundle_path
 
-from .robot_topics import STOP, RobotTopics
+from .robot_topics import RobotTopics
 
 START_S = 120.0  # for nodes to load and find each other on a busy machine
 AGAIN_S = 1.0  # a frame without a command is sent again: images are best effort

@@ -41,9 +41,9 @@ class RobotNode(Node):
     In real time it steps once a control period of wall time, under the newest command, or none where that is older than
     ``cmd_vel_timeout``; stamps of commands do not matter. In lock-step it steps as soon as a command with the stamp of
     the newest frame has come, so as fast as everything else is; after ``cmd_vel_timeout`` of wall time without one it
-    steps with zero velocity. What an episode came to is told on ``~/episode``, in the words of ``episodes.csv``, and the
-    next one begins; ``~/reset`` begins it at once. Simulated time never goes back: before an episode some of it is left
-    out, by which a policy knows that what it remembers is over.
+    steps with zero velocity. What an episode came to is told on ``~/episode``, in the words of ``episodes.csv``, and
+    the next one begins; ``~/reset`` begins it at once. Simulated time never goes back: before an episode some of it is
+    left out, by which a policy knows that what it remembers is over.
 
     Raises:
         UserError: a parameter is wrong.
