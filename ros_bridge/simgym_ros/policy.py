@@ -225,12 +225,12 @@ class PolicyNode(BridgeNode):
         if turn is Turn.SKIP:
             self._figures.dropped("between_decisions")
             return
+        if turn is Turn.BEGIN:
+            policy.reset()
         missing = robot.missing(max_age_s)
         if missing:
             self._refuse(missing, "unmeasured")
             return
-        if turn is Turn.BEGIN:
-            policy.reset()
         start_s = time.perf_counter()
         wanted = policy.act(image, robot.measured())
         inference_s = time.perf_counter() - start_s

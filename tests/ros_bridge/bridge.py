@@ -25,8 +25,10 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 import rclpy  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
+from rcl_interfaces.srv import DescribeParameters, SetParameters  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_srvs.srv import SetBool, Trigger  # noqa: E402
@@ -98,6 +100,14 @@ class Peer:
     def state(self, node: str) -> str:
         return self.call(GetState, f"/{node}/get_state", GetState.Request()).current_state.label
 
+    def set_parameter(self, node: str, name: str, value: Any) -> Any:
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        return self.call(SetParameters, f"/{node}/set_parameters", request).results[0]
+
+    def description(self, node: str, name: str) -> str:
+        request = DescribeParameters.Request(names=[name])
+        return self.call(DescribeParameters, f"/{node}/describe_parameters", request).descriptors[0].description
+
     def diagnostics(self, node: str, accept: Callable[[Any], bool] = lambda status: True) -> Any:
         """The next status of a node that is accepted; its values are a dict."""
         if "/diagnostics" not in self.heard:
@@ -139,15 +149,30 @@ def peer() -> Iterator[Peer]:
         made.close()
 
 
+def environment() -> dict[str, str]:
+    """In which a process finds the packages."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "ros_bridge")))}
+
+
+def line(process: subprocess.Popen[str], part: str) -> str:
+    """The next line of a process's output with a part in it; it is not looked at again when the process ends."""
+    assert process.stdout is not None
+    impatience = threading.Timer(PATIENCE_S, process.kill)
+    impatience.start()
+    try:
+        said = next((text for text in process.stdout if part in text), None)
+    finally:
+        impatience.cancel()
+    assert said is not None, f"it never said {part}"
+    return said
+
+
 @contextmanager
 def running(module: str, *arguments: str, **parameters: object) -> Iterator[subprocess.Popen[str]]:
     """``python -m simgym_ros.<module> --ros-args ...``, ended by SIGINT; it exits with 0 unless it was killed."""
     options = [part for key, value in parameters.items() for part in ("-p", f"{key}:={_shown(value)}")]
     command = [sys.executable, "-m", f"simgym_ros.{module}", "--ros-args", *options, *arguments]
-    path = os.pathsep.join((str(ROOT), str(ROOT / "ros_bridge")))
-    process = subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         yield process
     except BaseException:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +21,7 @@ from tests.deploy.conftest import CAMERA, GOGGLES_GRAPH, write
 from . import bridge
 from .bridge import Peer, running, values, wait
 
+from rclpy.event_handler import PublisherEventCallbacks  # isort: skip
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # isort: skip
 
 pytestmark = pytest.mark.ros
@@ -193,6 +197,72 @@ class TestLifecycle:
                 exchange(peer, bridge.image(picture(1), peer.now()))
                 assert peer.transition("goggles", "deactivate") and peer.transition("goggles", "cleanup")
                 wait(lambda: peer.node.count_publishers("/goggles/image_raw") == 0, "it still publishes")
+
+    def test_what_is_not_possible_is_refused_and_does_no_harm(self, peer, bundle):
+        with running("goggles", bundle=bundle, horizontal_fov_deg=60.0, autostart=False):
+            assert not peer.transition("goggles", "activate")
+            assert not peer.transition("goggles", "no such thing")
+            assert peer.transition("goggles", "configure") and peer.state("goggles") == "inactive"
+
+    def test_an_error_that_nobody_foresaw_leaves_it_unconfigured(self, peer, tmp_path):
+        """The network fails as it runs, with no `UserError`."""
+        graph = GOGGLES_GRAPH.replace("Sub(full, image)", "Gather<axis = 1>(image, far)").replace(
+            "<uint8 full = {255}>", "<int64[6] far = {9, 9, 9, 9, 9, 9}>"
+        )
+        contract = goggles_contract(None, CAMERA, 10.0, ("standin", "sim"), "Apache-2.0")
+        bundle = write(tmp_path / "goggles.onnx", graph, {"simgym": contract.to_json()})
+        with running("goggles", bundle=bundle, horizontal_fov_deg=60.0) as node:
+            bridge.line(node, "Traceback")
+            status = peer.diagnostics("goggles", lambda status: status.level == b"\x02")
+            assert "out of" in status.message and peer.state("goggles") == "unconfigured"
+
+    def test_parameters_are_described_checked_and_read_once(self, peer, bundle):
+        with running("goggles", bundle=bundle, horizontal_fov_deg=60.0):
+            wait(lambda: peer.node.count_publishers("/goggles/image_raw") > 0, "no node")
+            for name, value, why in (
+                ("max_age_s", 0.5, "clean it up first"),
+                ("max_age_s", 900.0, "out of range"),
+                ("image_transport", "theora", "must be one of raw, compressed"),
+            ):
+                result = peer.set_parameter("goggles", name, value)
+                assert not result.successful and why in result.reason
+            peer.transition("goggles", "deactivate")
+            peer.transition("goggles", "cleanup")
+            assert peer.set_parameter("goggles", "max_age_s", 0.5).successful
+            assert peer.description("goggles", "bundle") == "path of the goggles' .onnx file"
+
+
+class TestQuality:
+    """Of service, where the two ends do not fit."""
+
+    def test_a_camera_that_offers_less_is_named_with_what_to_do(self, peer, bundle):
+        qos = "qos_overrides./image_raw.subscription.reliability"
+        quiet = PublisherEventCallbacks(use_default_callbacks=False)
+        camera = peer.node.create_publisher(Image, "/image_raw", bridge.BEST_EFFORT, event_callbacks=quiet)
+        heard = peer.listen(Image, "/goggles/image_raw")
+        with running("goggles", bundle=bundle, horizontal_fov_deg=60.0, **{qos: "reliable"}) as node:
+            peer.wait_for_listener("/image_raw")
+            assert f"-p {qos}:=best_effort" in bridge.line(node, "nothing goes over /image_raw")
+        with running("goggles", bundle=bundle, horizontal_fov_deg=60.0, **{qos: "best_effort"}):
+
+            def answered() -> bool:
+                camera.publish(bridge.image(picture(1), peer.now()))
+                return len(heard) > 0
+
+            wait(answered, "no image came through")
+
+
+class TestFootprint:
+    def test_it_loads_no_training_and_stays_small(self, peer, bundle):
+        heavy = ("torch", "mujoco", "pybullet", "gymnasium", "hydra", "simgym.envs", "simgym.policies")
+        code = f"import sys, simgym_ros.goggles, simgym_ros.policy; print(*(set(sys.modules) & set({heavy!r})))"
+        done = subprocess.run([sys.executable, "-c", code], env=bridge.environment(), capture_output=True, text=True)
+        assert done.stdout.strip() == "", done.stderr
+        peer.listen(Image, "/goggles/image_raw")
+        with running("goggles", bundle=bundle, horizontal_fov_deg=60.0) as node:
+            exchange(peer, bridge.image(picture(1), peer.now()))
+            pages = int(Path(f"/proc/{node.pid}/statm").read_text().split()[1])
+            assert pages * os.sysconf("SC_PAGE_SIZE") < 250e6
 
 
 class TestFaults:

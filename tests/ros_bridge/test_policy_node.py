@@ -314,6 +314,17 @@ class TestFaults:
                 np.testing.assert_allclose(turns[3:], brightness / 255, atol=1e-5)
                 assert turns[0] == pytest.approx(brightness / 255)  # its oldest frame is its first one
 
+    def test_a_reset_begins_an_episode(self, peer, bundle):
+        heard = peer.listen(TwistStamped, "/cmd_vel")
+        with running("policy", bundle=bundle, enabled=True, use_sim_time=True):
+            peer.wait_for_listener("/goggles/image_raw")
+            for brightness, now_s in ((140, 100.0), (140, 100.1), (60, 100.2)):
+                self._step(peer, heard, brightness, now_s)
+            assert heard[-1][1].twist.angular.z == pytest.approx(140 / 255)  # two images ago
+            assert peer.reset("policy").success
+            self._step(peer, heard, 60, 100.3)
+            assert heard[-1][1].twist.angular.z == pytest.approx(60 / 255)
+
     @staticmethod
     def _step(peer: Peer, heard: list[tuple[float, Any]], brightness: int, now_s: float) -> None:
         """Publish a moment of a simulation and wait for the command that answers it."""
