@@ -12,11 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import rclpy
@@ -27,7 +27,7 @@ from std_srvs.srv import Trigger
 
 import simgym
 from simgym.envs.simulation import Simulation
-from simgym.errors import UserError
+from simgym.errors import UsageError, UserError
 from simgym.policies.shipped import bundle_path
 
 from .robot_topics import RobotTopics
@@ -75,8 +75,8 @@ class Process:
 class OverRos:
     """Acts by publishing what the robot senses and waiting for the command that comes back; see `over_ros`.
 
-    It is an `Actor` of `simgym.policies.actors` for a simulation of one world, and its steps count on: an episode ends
-    by the policy's ``~/reset``.
+    It is an `Actor` of `simgym.policies.actors` for a simulation of one world. Its clock goes on from episode to
+    episode; the policy hears of a new one by its ``~/reset``.
     """
 
     def __init__(self, node: Node, simulation: Simulation, processes: list[Process]) -> None:
@@ -104,31 +104,34 @@ class OverRos:
         Raises:
             UserError: a node has died, or no command answers a frame.
         """
-        if begun[0]:
-            asked = self._forget.call_async(Trigger.Request())
-            if not self._spin(asked.done, PATIENCE_S):
-                raise UserError(f"{self._forget.srv_name} does not answer")
         frame_ns, self._next_ns = self._next_ns, self._next_ns + self._period_ns
         for _ in range(round(PATIENCE_S / AGAIN_S)):
+            if begun[0]:
+                self._begin_episode()
             self._topics.publish(frame_ns)
             if self._spin(lambda: self._topics.answered, AGAIN_S):
                 return simulation.task.action(self._topics.command[None])
         told = "; ".join(f"{process.name}: {process.last_words()}" for process in self._processes)
         raise UserError(f"no command answers a frame within {PATIENCE_S:g} s: {told}")
 
+    def _begin_episode(self) -> None:
+        asked = self._forget.call_async(Trigger.Request())
+        if not self._spin(asked.done, PATIENCE_S):
+            raise UserError(f"{self._forget.srv_name} does not answer")
+
     def close(self) -> None:
         """Leave ROS."""
         self._executor.shutdown()
         self._node.destroy_node()
 
-    def _spin(self, done: Any, patience_s: float) -> bool:
+    def _spin(self, done: Callable[[], bool], patience_s: float) -> bool:
         """Let ROS work until something is done; whether it is."""
         end_s = time.monotonic() + patience_s
         while not done() and time.monotonic() < end_s:
             self._executor.spin_once(timeout_sec=0.05)
             for process in self._processes:
                 process.check()
-        return bool(done())
+        return done()
 
 
 @contextmanager
@@ -144,14 +147,16 @@ def over_ros(policy: str, goggles: str | None, simulation: Simulation) -> Iterat
         simulation: a batch of one.
 
     Raises:
-        UserError: the nodes do not start.
+        UserError: the robot does not drive, or the nodes do not start.
     """
+    if simulation.task.measured != "velocity":
+        raise UsageError(f"over=ros is for robots that drive so far, not for env={simulation.task.name}")
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     space, task = f"/simgym_{os.getpid()}", simulation.task.name
     renamed = [f"__ns:={space}", *(f"{topic}:={space}{topic}" for topic in ("/clock", "/tf", "/tf_static"))]
     remap = [word for rule in renamed for word in ("-r", rule)]
     context = rclpy.Context()
-    with ExitStack() as stack, tempfile.TemporaryDirectory() as logs:
+    with tempfile.TemporaryDirectory() as logs, ExitStack() as stack:
         rclpy.init(args=["--ros-args", *remap], context=context, signal_handler_options=SignalHandlerOptions.NO)
         stack.callback(context.try_shutdown)
         if goggles is None:
