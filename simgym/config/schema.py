@@ -143,6 +143,11 @@ class EvaluateConfig:
     seed: int = option(1, SEED, low=0)
     split: str = option("test", "which layouts are drawn", choices=("train", "test"))
     video: bool = option(False, "also write videos of some episodes")
+    over: str | None = option(
+        None,
+        "ros: pictures and commands travel over ROS 2, between processes, in one world whatever num_envs is",
+        choices=("ros",),
+    )
     out: str | None = option(None, OUT)
 
 

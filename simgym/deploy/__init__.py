@@ -1,12 +1,19 @@
-"""What runs on a robot: camera geometry, bundles, policies, goggles. Needs numpy, opencv and onnxruntime only."""
+"""What runs on a robot: camera geometry, image codec, bundles, policies, goggles, safety.
+
+Needs numpy, opencv and onnxruntime only.
+"""
 
 from simgym.errors import BundleError
 
 from .bundle import Contract, TensorSpec, check_camera, goggles_contract, load_bundle, policy_contract
 from .camera import Calibration, Camera, CameraError
+from .codec import CodecError, decode_compressed, decode_raw
 from .goggles import Goggles
+from .mailbox import Mailbox
+from .pacing import Pacer, Turn
 from .policy import Averages, FrameStack, Memory, Policy, PolicyError, stack_channels
 from .resampling import Resampler, SizedResamplers
+from .safety import Limits, Safety, SafetyError
 
 __all__ = [
     "Averages",
@@ -14,16 +21,25 @@ __all__ = [
     "Calibration",
     "Camera",
     "CameraError",
+    "CodecError",
     "Contract",
     "FrameStack",
     "Goggles",
+    "Limits",
+    "Mailbox",
     "Memory",
+    "Pacer",
     "Policy",
     "PolicyError",
     "Resampler",
+    "Safety",
+    "SafetyError",
     "SizedResamplers",
     "TensorSpec",
+    "Turn",
     "check_camera",
+    "decode_compressed",
+    "decode_raw",
     "goggles_contract",
     "load_bundle",
     "policy_contract",

@@ -21,6 +21,7 @@ class Goggles:
 
     Attributes:
         contract: what the bundle promises: the camera whose images it takes and gives.
+        provider: the onnxruntime execution provider that runs it.
 
     Raises:
         BundleError: see `simgym.deploy.bundle.load_bundle`.
@@ -28,6 +29,7 @@ class Goggles:
 
     def __init__(self, path: str | Path, providers: Sequence[str] | None = None, threads: int = 1) -> None:
         self._session, self.contract = load_bundle(path, "goggles", providers, threads)
+        self.provider: str = self._session.get_providers()[0]
 
     def translate(self, images: np.ndarray) -> np.ndarray:
         """Translate a batch of images.

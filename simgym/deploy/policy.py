@@ -198,6 +198,7 @@ class Policy:
 
     Attributes:
         contract: what the bundle promises: camera, rate, limits.
+        provider: the onnxruntime execution provider that runs it.
 
     Raises:
         BundleError: see `simgym.deploy.bundle.load_bundle`; or it does not command from an image and a measurement.
@@ -205,6 +206,7 @@ class Policy:
 
     def __init__(self, path: str | Path, providers: Sequence[str] | None = None, threads: int = 1) -> None:
         self._session, self.contract = load_bundle(path, "policy", providers, threads)
+        self.provider: str = self._session.get_providers()[0]
         inputs, outputs = ([spec.name for spec in specs] for specs in (self.contract.inputs, self.contract.outputs))
         if len(inputs) != 2 or inputs[0] != "image" or outputs != ["command"]:
             raise BundleError(

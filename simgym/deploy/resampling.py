@@ -10,6 +10,7 @@ import numpy as np
 from .camera import ASSUMED_FOV_DEG, Calibration, Camera, CameraError
 
 MAX_SUPERSAMPLING = 8
+SIZES_KEPT = 8  # resamplers are some megabytes, and a camera has one size at a time
 
 
 class Resampler:
@@ -102,6 +103,8 @@ class SizedResamplers:
     def of_size(self, width: int, height: int) -> Resampler:
         """The resampler of pictures of a size, before they are cropped."""
         if (width, height) not in self._resamplers:
+            if len(self._resamplers) == SIZES_KEPT:
+                del self._resamplers[next(iter(self._resamplers))]  # the oldest
             calibration = self._calibration or Calibration.assumed(width, height, self._fov_rad)
             if (width, height) != (calibration.camera.width, calibration.camera.height):
                 raise _wrong_size(calibration.camera, f"{width}x{height}")

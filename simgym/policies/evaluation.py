@@ -150,7 +150,8 @@ def evaluate(
             worlds.returns += outcome.reward
             ended = np.flatnonzero((outcome.terminated | outcome.truncated) & running)
             for world in ended.tolist():
-                rows[int(worlds.episode[world])] = _row(simulation, worlds, world, bool(outcome.truncated[world]))
+                episode, truncated = int(worlds.episode[world]), bool(outcome.truncated[world])
+                rows[episode] = episode_row(simulation, world, episode, float(worlds.returns[world]), truncated)
             bar.update(len(ended))
             worlds.start(ended)
     traces = [worlds.traces[i] for i in sorted(worlds.traces)]
@@ -174,17 +175,26 @@ def trace_failures(simulation: Simulation, actor: Actor, evaluation: Evaluation,
             evaluation.traces.append(trace)
 
 
-def _row(simulation: Simulation, worlds: _Worlds, world: int, truncated: bool) -> dict[str, Any]:
+def episode_row(simulation: Simulation, world: int, episode: int, total: float, truncated: bool) -> dict[str, Any]:
+    """What an episode that has just ended in ``world`` came to: a row of ``episodes.csv``, ready for JSON too.
+
+    Args:
+        simulation: where it ran.
+        world: which of its worlds.
+        episode: its number.
+        total: its return.
+        truncated: whether it ran out of time.
+    """
     task, draw = simulation.task, simulation.draws[world]
     measures = {name: values[world].item() for name, values in task.info().items()}
     facts = {name: draw["layout"][name] for name in task.reported}
     return {
-        "episode": int(worlds.episode[world]),
+        "episode": episode,
         "seed": draw["episode_seed"],
         "success": measures.pop("is_success"),
         **measures,
         "truncated": truncated,
-        "return": float(worlds.returns[world]),
+        "return": total,
         "steps": int(task.steps[world]),
         "seconds": float(task.steps[world] * task.control_dt_s),
         **{name: fact if isinstance(fact, str) else " ".join(fact) for name, fact in facts.items()},

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from simgym.deploy import Calibration, Camera, CameraError, Resampler
+from simgym.deploy import Calibration, Camera, CameraError, Resampler, SizedResamplers
+from simgym.deploy.resampling import SIZES_KEPT
 
 PLUMB_BOB = (-0.28, 0.07, 0.001, -0.002, 0.01)
 RATIONAL = (0.3, -0.2, 0.001, -0.001, 0.05, 0.6, -0.1, 0.02)
@@ -268,3 +269,16 @@ class TestResampler:
     def test_floats_are_refused(self):
         with pytest.raises(CameraError, match="float"):
             Resampler(Calibration(Camera()), Camera())(np.zeros((60, 80, 3)))
+
+
+def test_resamplers_of_the_sizes_seen_last_are_kept_and_no_more() -> None:
+    """A camera that sends pictures of ever new sizes does not fill the memory."""
+    resamplers = SizedResamplers(Camera(8, 6, 7.0, 7.0, 4.0, 3.0))
+    first = resamplers.of_size(20, 15)
+    assert resamplers.of_size(20, 15) is first
+    for width in range(21, 20 + SIZES_KEPT):
+        resamplers.of_size(width, 15)
+    assert resamplers.of_size(20, 15) is first
+    resamplers.of_size(99, 15)
+    assert resamplers.of_size(20, 15) is not first
+    assert len(resamplers._resamplers) == SIZES_KEPT

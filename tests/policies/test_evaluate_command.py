@@ -149,6 +149,8 @@ def test_a_wrong_policy_is_one_line_and_leaves_nothing(policy, expected: str, ca
     ("words", "expected"),
     [
         (["policy=expert", "goggles=g.onnx"], "policy=expert sees no picture"),
+        (["policy=random", "over=ros"], "over=ros: policy=random is no bundle that a node could run"),
+        (["policy=pretrained", "over=zmq"], "over=zmq: choose from ros"),
         (["policy=random", "split=validation"], "split=validation: choose from train, test"),
         (["policy=random", "episodes=0"], "episodes=0: must be at least 1"),
         (["policy=random", "env.control_rate_hz=7"], "expected a divisor of 20"),

@@ -1,0 +1,67 @@
+"""Listening in on a robot's topics, for tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from geometry_msgs.msg import TwistStamped
+from nav_msgs.msg import Odometry
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.time import Time
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+PATIENCE_S = 60.0  # the first run compiles the renderer
+
+
+class Listener(Node):
+    """Keeps what a robot publishes, and may answer every frame with a command."""
+
+    def __init__(self) -> None:
+        super().__init__("listener")
+        self.images: list[Image] = []
+        self.infos: list[CameraInfo] = []
+        self.odoms: list[Odometry] = []
+        self.clocks: list[int] = []  # ns
+        self.episodes: list[str] = []
+        self.answer: Callable[[Image], TwistStamped | None] = lambda image: None
+        self.drive = self.create_publisher(TwistStamped, "cmd_vel", 1)
+        self.reset = self.create_client(Trigger, "robot/reset")
+        self.create_subscription(Image, "image_raw", self._see, 10)
+        self.create_subscription(CameraInfo, "camera_info", self.infos.append, 10)
+        self.create_subscription(Odometry, "odom", self.odoms.append, 10)
+        self.create_subscription(Clock, "/clock", lambda m: self.clocks.append(Time.from_msg(m.clock).nanoseconds), 10)
+        self.create_subscription(String, "robot/episode", lambda m: self.episodes.append(m.data), 10)
+
+    def _see(self, image: Image) -> None:
+        self.images.append(image)
+        command = self.answer(image)
+        if command is not None:
+            self.drive.publish(command)
+
+
+def command(stamp: Any, forward: float, turn: float = 0.0) -> TwistStamped:
+    message = TwistStamped()
+    message.header.stamp = stamp
+    message.twist.linear.x, message.twist.angular.z = forward, turn
+    return message
+
+
+def spin(nodes: list[Node], until: Callable[[], bool], patience_s: float = PATIENCE_S) -> bool:
+    """Run nodes until something holds; whether it came to hold."""
+    executor = SingleThreadedExecutor()
+    for node in nodes:
+        executor.add_node(node)
+    end_s = time.monotonic() + patience_s
+    while not until() and time.monotonic() < end_s and rclpy.ok():
+        executor.spin_once(timeout_sec=0.05)
+    for node in nodes:
+        executor.remove_node(node)
+    executor.shutdown()
+    return until()

@@ -1,0 +1,201 @@
+"""The robot node, over real DDS."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simgym.config.compose import compose_config
+from simgym.deploy.camera import Calibration, Camera
+from simgym.deploy.resampling import Resampler
+from simgym.policies.evaluation import episode_seeds
+from tests.ros_bridge.bridge import running
+
+import rclpy  # isort: skip
+from rclpy.time import Time  # isort: skip
+from simgym_ros import robot as robot_module  # isort: skip
+from simgym_ros.robot import RobotNode  # isort: skip
+from simgym_ros.world import World, WorldConfig  # isort: skip
+from std_srvs.srv import Trigger  # isort: skip
+
+from tests.ros_bridge.listening import Listener, command, spin  # isort: skip
+
+pytestmark = pytest.mark.ros
+
+DOMAIN_IDS = itertools.count(101, -1)  # far from those of other tests
+DT_S = 0.2
+Start = Callable[..., tuple[RobotNode, Listener]]
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Starts a robot with parameters, and who listens to it, in a domain of their own."""
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    nodes: list[Any] = []  # listener, robot
+
+    def begin(**parameters: Any) -> tuple[RobotNode, Listener]:
+        words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+        rclpy.init(args=["--ros-args", *words], domain_id=next(DOMAIN_IDS))
+        listener, robot = Listener(), RobotNode()
+        nodes.extend((listener, robot))
+        assert spin(nodes, lambda: listener.drive.get_subscription_count() > 0)
+        return robot, listener
+
+    yield begin
+    for robot in nodes[1:]:
+        robot.world.close()
+    for node in nodes:
+        node.destroy_node()
+    rclpy.try_shutdown()
+
+
+def stamps(messages: list[Any]) -> list[int]:
+    return [Time.from_msg(message.header.stamp).nanoseconds for message in messages]
+
+
+def test_in_lock_step_a_frame_waits_for_its_command(start: Start) -> None:
+    robot, listener = start(lock_step=True, cmd_vel_timeout=5.0)
+    first = robot.topics.frame_ns
+    assert not spin([robot, listener], lambda: robot.topics.frame_ns != first, patience_s=0.5)
+    for other in (first - 1, first + 1):
+        listener.drive.publish(command(Time(nanoseconds=other).to_msg(), 0.5))
+        assert not spin([robot, listener], lambda: robot.topics.frame_ns != first, patience_s=0.3)
+    listener.drive.publish(command(Time(nanoseconds=first).to_msg(), 0.5))
+    assert spin([robot, listener], lambda: robot.topics.frame_ns != first, patience_s=2.0)
+    assert robot.topics.frame_ns == first + DT_S * 1e9
+    assert robot.world.simulation.task.steps[0] == 1
+
+
+def test_without_a_command_it_stands(start: Start) -> None:
+    robot, listener = start(lock_step=True, cmd_vel_timeout=0.1)
+    assert spin([robot, listener], lambda: len(listener.odoms) >= 4)
+    positions = [message.pose.pose.position for message in listener.odoms]
+    assert np.ptp([(p.x, p.y) for p in positions], axis=0) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_what_is_published_belongs_together(start: Start) -> None:
+    robot, listener = start(lock_step=True)
+    listener.answer = lambda image: command(image.header.stamp, 0.3, 0.4)
+    assert spin([robot, listener], lambda: len(listener.images) >= 20)
+    spin([robot, listener], lambda: False, patience_s=0.2)
+    known_ns = max(stamps(messages)[0] for messages in (listener.images, listener.infos, listener.odoms))
+    known_ns = max(known_ns, listener.clocks[0])  # from then on every topic was connected
+    seen = [stamp for stamp in stamps(listener.images) if stamp >= known_ns][
+        :-3
+    ]  # it drives on, the last may be on their way
+    assert len(seen) >= 10 and set(np.diff(seen)) <= {DT_S * 1e9, 3e9}  # of a step, and between episodes
+    assert set(seen) <= set(stamps(listener.infos)) and set(seen) <= set(stamps(listener.odoms))
+    assert listener.clocks == sorted(listener.clocks) and {stamp + 1 for stamp in seen} <= set(listener.clocks)
+    image, odom = listener.images[0], listener.odoms[0]
+    assert (image.encoding, image.height, image.width, image.step, len(image.data)) == ("rgb8", 60, 80, 240, 14400)
+    assert image.header.frame_id == listener.infos[0].header.frame_id == "camera_optical_frame"
+    assert (odom.header.frame_id, odom.child_frame_id) == ("odom", "base_link")
+
+
+def test_frames_are_those_of_the_same_episode_without_ros(start: Start) -> None:
+    robot, listener = start(lock_step=True, domain="standin", seed=3, cmd_vel_timeout=10.0)
+    first, drive = robot.topics.frame_ns, np.array([0.25, 0.3])
+    listener.answer = lambda image: command(image.header.stamp, *drive)
+    robot.topics.publish(first)  # once more, for a listener that was not there yet
+    assert spin([robot, listener], lambda: robot.topics.frame_ns - first >= 7 * DT_S * 1e9)
+    images = dict(zip(stamps(listener.images), listener.images, strict=True))
+    velocities = {stamp: m.twist.twist for stamp, m in zip(stamps(listener.odoms), listener.odoms, strict=True)}
+    world = World(compose_config(WorldConfig, ["domain=standin", "seed=3"]))
+    world.begin()
+    for step in range(7):
+        observation, stamp = world.simulation.observe(), first + round(step * DT_S * 1e9)
+        assert bytes(images[stamp].data) == observation.image[0].tobytes()
+        if stamp in velocities:  # the listener may have found the other topics first
+            twist = velocities[stamp]
+            assert [twist.linear.x, twist.angular.z] == observation.velocity[0].tolist()
+        world.step(drive)
+    world.close()
+    assert len(velocities) >= 4
+
+
+def test_who_resamples_by_camera_info_gets_the_picture_itself(start: Start) -> None:
+    robot, listener = start(lock_step=True, domain="standin", cmd_vel_timeout=0.1)
+    assert spin([robot, listener], lambda: bool(listener.images and listener.infos))
+    info, image = listener.infos[-1], listener.images[-1]
+    calibration = Calibration.from_camera_info(info.width, info.height, info.k, info.distortion_model, info.d)
+    picture = np.frombuffer(image.data, np.uint8).reshape(60, 80, 3)
+    camera: Camera = robot.world.simulation.camera
+    np.testing.assert_array_equal(Resampler(calibration, camera)(picture), picture)
+
+
+def test_commands_move_it_and_are_clipped(start: Start) -> None:
+    robot, listener = start(lock_step=True)
+    listener.answer = lambda image: command(image.header.stamp, 9.0)
+    state = robot.world.simulation.engine.state
+    before = state.link_pos[0, 0].copy()
+    assert spin([robot, listener], lambda: robot.world.simulation.task.steps[0] == 4 or robot.world.episode > 0)
+    assert robot.world.episode > 0 or np.linalg.norm(state.link_pos[0, 0] - before) > 0.2
+    assert max(odom.twist.twist.linear.x for odom in listener.odoms) == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_command_that_is_not_finite_stops_it(start: Start) -> None:
+    robot, listener = start(lock_step=True)
+    listener.answer = lambda image: command(image.header.stamp, float("nan"), 1.0)
+    assert spin([robot, listener], lambda: len(listener.odoms) >= 5)
+    assert max(abs(odom.twist.twist.angular.z) for odom in listener.odoms) < 1e-3
+
+
+def test_in_real_time_a_second_is_a_second_and_old_commands_count_for_nothing(start: Start) -> None:
+    robot, listener = start(cmd_vel_timeout=0.5)
+    begun = robot.topics.frame_ns
+    listener.drive.publish(command(Time().to_msg(), 0.5))
+    spin([robot, listener], lambda: False, patience_s=2.5)
+    assert (robot.topics.frame_ns - begun) / 1e9 == pytest.approx(2.4, abs=0.4)
+    speeds = [odom.twist.twist.linear.x for odom in listener.odoms]
+    assert max(speeds) > 0.3 and abs(speeds[-1]) < 0.05
+    assert len(listener.clocks) > 2 * len(listener.odoms)  # time goes on between frames
+
+
+def test_reset_begins_the_next_episode(start: Start) -> None:
+    robot, listener = start(lock_step=True, cmd_vel_timeout=5.0, seed=7)
+    begun = robot.topics.frame_ns
+    answer = listener.reset.call_async(Trigger.Request())
+    assert spin([robot, listener], answer.done)
+    assert answer.result().success and answer.result().message == "episode 1 begins"
+    assert robot.topics.frame_ns > begun + 2e9
+    assert robot.world.simulation.draws[0]["episode_seed"] == episode_seeds(7, 2, "test")[1]
+
+
+def test_it_tells_what_episodes_came_to(start: Start) -> None:
+    robot, listener = start(lock_step=True, cmd_vel_timeout=0.02, overrides="[env.time_limit_s=1.0]", seed=5)
+    assert spin([robot, listener], lambda: len(listener.episodes) >= 3)
+    rows = [json.loads(text) for text in listener.episodes]
+    last = rows[-1]["episode"]
+    assert [row["episode"] for row in rows] == list(range(last + 1 - len(rows), last + 1))
+    seeds = episode_seeds(5, last + 1, "test")
+    assert [row["seed"] for row in rows] == seeds[-len(rows) :]
+    assert all(row["truncated"] and row["steps"] == 5 and not row["success"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("domain:=mars", "mars"),
+        ("seed:=-1", "seed=-1: must be at least 0"),
+        ("overrides:=[env.max_sped_m_s=1]", "env.max_sped_m_s"),
+    ],
+)
+def test_a_wrong_parameter_is_one_line(word: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert robot_module.main(["--ros-args", "-p", word]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("simgym_ros.robot: ") and expected in line
+
+
+def test_as_a_process_it_drives_and_ends_when_interrupted() -> None:
+    rclpy.init()
+    listener = Listener()
+    listener.answer = lambda image: command(image.header.stamp, 0.3)
+    with running("robot", lock_step=True):
+        assert spin([listener], lambda: len(listener.images) > 5)
+    listener.destroy_node()
+    rclpy.try_shutdown()
