@@ -325,3 +325,14 @@ def test_a_camera_info_goes_there_and_back() -> None:
     made = images.camera_info_message(Image().header, camera)
     assert images.calibration(made, rectified=False).camera == camera
     assert images.calibration(made, rectified=True).camera == camera
+
+
+def test_the_part_of_a_sensor_that_is_read_out_is_heeded() -> None:
+    """Binning joins 2x2 pixels; a region of interest cuts before that. Rays keep their directions."""
+    from simgym_ros import images
+
+    info = bridge.camera_info(640, 480, 500.0, Image().header.stamp)
+    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 100, 50, 320, 240
+    info.binning_x = info.binning_y = 2
+    camera = images.calibration(info, rectified=False).camera
+    assert camera == Camera(160, 120, 250.0, 250.0, (320 - 100) / 2, (240 - 50) / 2)
