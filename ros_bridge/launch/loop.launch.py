@@ -3,7 +3,7 @@
 from launch import LaunchDescription
 from simgym_ros.launching import common, goggles, policy, robot
 
-from simgym.policies.shipped import PRETRAINED, bundle_path
+from simgym.shipped import PRETRAINED, bundle_path
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -28,7 +28,7 @@ from std_srvs.srv import Trigger
 import simgym
 from simgym.envs.simulation import Simulation
 from simgym.errors import UsageError, UserError
-from simgym.policies.shipped import bundle_path
+from simgym.shipped import bundle_path
 
 from .robot_topics import RobotTopics
 
