@@ -18,6 +18,7 @@ from .methods import PAIRED, TAUGHT, UNPAIRED, Batch, Lesson
 
 HELD_OUT = 0.1  # share of a source's frames that only measures see
 MOST_HELD_OUT = 500
+MOST_COLOURED = 500  # frames that the colours of classes are taken from
 LABELLED, PASTING, SPOILING = 1, 2, 3  # streams of a step's randomness, beside the batch's
 
 
@@ -117,6 +118,17 @@ class Sampler:
             images, twins = to_float(drawn["rgb"]), to_float(drawn["canonical"])
             batch.paired = Lesson(images, labels, torch.ones_like(labels, dtype=images.dtype), twins)
         return batch
+
+    def class_colours(self, classes: int) -> torch.Tensor | None:
+        """(C, 3) mean colour, 0..1, of every class in the twins of some pairs; grey where it is not; None without."""
+        pairs = self.sources.get("pairs")
+        if pairs is None or pairs.canonical is None or pairs.segmentation is None:
+            return None
+        labels = pairs.segmentation[:MOST_COLOURED].flatten().long().cpu()
+        pixels = pairs.canonical[:MOST_COLOURED].reshape(-1, 3).float().cpu() / 255
+        counts = torch.bincount(labels, minlength=classes)
+        sums = torch.zeros(classes, 3).index_add_(0, labels, pixels)
+        return torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), 0.5)
 
     def pasted_classes(self, step: int, classes: int) -> torch.Tensor:
         """(B, C) bool, half of them true: which classes of a step's pairs are pasted into its real frames."""

@@ -24,7 +24,7 @@ from .losses import (
     shift_loss,
     shift_pixels,
 )
-from .networks import make_discriminator, make_generator
+from .networks import make_discriminator, make_generator, make_painter
 
 UNPAIRED = ("adversarial", "cycle", "identity", "semantic", "shift")
 PAIRED = ("paired", "paired_labels")
@@ -53,14 +53,20 @@ class Batch:
     shift: tuple[int, int] = (1, 1)  # dx, dy in pixels
 
 
-def build_networks(method: NetworkMethod, generator: str) -> nn.ModuleDict:
+def build_networks(method: NetworkMethod, generator: str, colours: torch.Tensor | None = None) -> nn.ModuleDict:
     """The networks that the method's terms need, by name; the segmentation network is not among them.
+
+    Where a term teaches labels, the generator to simulation is a `Painter`; ``colours`` (C, 3) in 0..1 are what it
+    begins with, or else grey.
 
     ``real_to_sim`` always; ``sim_to_real`` for the cycle; ``disc_sim`` and ``disc_real`` for the adversarial term of
     each generator there is.
     """
-    classes = len(CLASSES) if method.labels_needed else 0
-    networks: dict[str, nn.Module] = {"real_to_sim": make_generator(generator, classes)}
+    forth: nn.Module = make_generator(generator)
+    if method.labels_needed:
+        grey = torch.full((len(CLASSES), 3), 0.5)
+        forth = make_painter(generator, class_weights(method), grey if colours is None else colours)
+    networks: dict[str, nn.Module] = {"real_to_sim": forth}
     if method.cycle > 0:
         networks["sim_to_real"] = make_generator(generator)
     if method.adversarial > 0:

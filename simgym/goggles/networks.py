@@ -109,17 +109,11 @@ class EncoderDecoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """Translates pictures: (B, 3, H, W) in [-1, 1] -> the same, through a hyperbolic tangent.
+    """Translates pictures: (B, 3, H, W) in [-1, 1] -> the same, through a hyperbolic tangent."""
 
-    Args:
-        config: of the trunk.
-        classes: how many semantic classes it also scores, from the same features. What tells a chair from a table
-            makes it paint them differently, and labels teach that faster than colours. 0: none.
-    """
-
-    def __init__(self, config: EncoderDecoderConfig, classes: int = 0) -> None:
+    def __init__(self, config: EncoderDecoderConfig, out_channels: int = 3) -> None:
         super().__init__()
-        self.trunk = EncoderDecoder(config, 3 + classes)
+        self.trunk = EncoderDecoder(config, out_channels)
 
     @property
     def stride(self) -> int:
@@ -128,12 +122,43 @@ class Generator(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> (B, 3, H, W)."""
-        return torch.tanh(self.trunk(images)[:, :3])
+        return torch.tanh(self.trunk(images))
+
+
+class Painter(Generator):
+    """A generator that knows what it paints: every pixel gets a class, the class its colour, and the light a factor.
+
+    A simulator's plain style is little more than a colour a class, so a network that colours pixels freely spends
+    itself on mixtures: what may be a chair or a table gets a colour of neither. Here labels teach what is where, at
+    once for the colours, and there are no others than those of classes.
+
+    Args:
+        config: of the trunk.
+        class_weights: (C,) what a pixel of each class weighs in the loss of the scores; what they say too often for it,
+            p(c) ~ softmax(s)(c) / w(c), is taken out again.
+        colours: (C, 3) of the classes, 0..1, to begin with.
+    """
+
+    def __init__(self, config: EncoderDecoderConfig, class_weights: torch.Tensor, colours: torch.Tensor) -> None:
+        super().__init__(config, len(class_weights) + 1)
+        self.bias: torch.Tensor
+        self.register_buffer("bias", class_weights.log()[:, None, None])  # (C, 1, 1)
+        self.colours = nn.Parameter(colours.clone())
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) -> (B, 3, H, W)."""
+        return self.with_scores(images)[0]
 
     def with_scores(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, 3, H, W) -> the translation (B, 3, H, W) and the scores of its classes, (B, C, H, W) logits."""
         features = self.trunk(images)
-        return torch.tanh(features[:, :3]), features[:, 3:]
+        scores, light = features[:, :-1], 2 * torch.sigmoid(features[:, -1:])
+        painted = torch.einsum("bchw,cd->bdhw", self.probabilities(scores), self.colours)
+        return (2 * light * painted - 1).clamp(-1, 1), scores
+
+    def probabilities(self, scores: torch.Tensor) -> torch.Tensor:
+        """Of the classes, (B, C, H, W), without the bias that their weights put into the scores."""
+        return (scores - self.bias).softmax(1)
 
 
 class SegmentationNetwork(nn.Module):
@@ -201,13 +226,18 @@ def initialize(modules: Iterable[nn.Module], gain: float = 0.02) -> None:
                     nn.init.zeros_(layer.bias)
 
 
-def make_generator(name: str, classes: int = 0) -> Generator:
-    """A freshly initialized generator by name, see `GENERATORS` and `Generator`, in channels-last memory."""
+def make_generator(name: str) -> Generator:
+    """A freshly initialized generator by name, see `GENERATORS`, in channels-last memory."""
     config = GENERATORS[name]
-    generator = Generator(config, classes)
+    generator = Generator(config)
     if config.norm == "instance":  # as published; batch normalization does better with torch's own start
         initialize([generator])
     return channels_last(generator)
+
+
+def make_painter(name: str, class_weights: torch.Tensor, colours: torch.Tensor) -> Painter:
+    """A freshly initialized painter by the generator's name, see `Painter`, in channels-last memory."""
+    return channels_last(Painter(GENERATORS[name], class_weights, colours))
 
 
 def make_discriminator(size: str) -> PatchDiscriminator:

@@ -2,7 +2,7 @@
 
 The mean teacher (Tarvainen and Valpola 2017) on frames into which things of simulated ones are pasted (DACS, Tranheden
 et al. 2021): half of the classes of a pair's picture, with their labels. So real surroundings come with labels that are
-true, and simulated things with real surroundings. Only labels are taught, not colours: these are of the same features.
+true, and simulated things with real surroundings. Only labels are taught: colours follow from them.
 """
 
 from __future__ import annotations
@@ -10,37 +10,33 @@ from __future__ import annotations
 import torch
 
 from .methods import Lesson
-from .networks import Generator
+from .networks import Painter
 
 
 @torch.no_grad()
 def teach(
-    teacher: Generator,
+    teacher: Painter,
     real: torch.Tensor,
     pairs: Lesson,
     pasted_classes: torch.Tensor,
-    class_weights: torch.Tensor,
     sure: float,
 ) -> Lesson:
     """Make a lesson of real frames.
 
-    The teacher has learned with classes weighted by w, so that it sees the heavy ones too often; its probabilities are
-    taken back to what they would be without, p(c) ~ softmax(s)(c) / w(c). Uncorrected, it would believe itself and see
-    them ever more often.
+    The teacher has learned with weighted classes; its probabilities are without that bias (`Painter.probabilities`), or
+    it would believe itself and see the heavy classes ever more often.
 
     Args:
         teacher: the moving average of G, in evaluation mode.
         real: (B, 3, H, W) frames as they come.
         pairs: as many simulated ones, without flaws.
         pasted_classes: (B, C) bool, which of their classes are pasted.
-        class_weights: (C,) w.
         sure: probability of a label from which on the teacher is believed.
 
     Returns:
         The mixture, still without flaws.
     """
-    scores = teacher.with_scores(real)[1] - class_weights.log()[:, None, None]  # (B, C, H, W)
-    probability, labels = scores.softmax(1).max(1)  # (B, H, W)
+    probability, labels = teacher.probabilities(teacher.with_scores(real)[1]).max(1)  # (B, H, W)
     pasted = pasted_classes.gather(1, pairs.labels.flatten(1)).view_as(pairs.labels)  # (B, H, W)
     return Lesson(
         images=torch.where(pasted[:, None], pairs.images, real),

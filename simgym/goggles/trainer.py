@@ -40,7 +40,7 @@ from .methods import (
     discriminator_terms,
     generator_terms,
 )
-from .networks import Generator, SegmentationNetwork
+from .networks import Generator, Painter, SegmentationNetwork
 from .parallel import average_buffers, average_gradients, mean
 from .pictures import picture_rows
 from .teaching import teach
@@ -84,7 +84,7 @@ class Trainer:
         self.config, self.method, self.fabric, self.sampler, self.out = config, method, fabric, sampler, out
         self.segmentation, self.segmentation_ready, self._preview = segmentation, segmentation_ready, preview
         torch.manual_seed(config.seed)
-        self.networks = build_networks(method, config.generator).to(fabric.device)
+        self.networks = build_networks(method, config.generator, sampler.class_colours(len(CLASSES))).to(fabric.device)
         self.average = AveragedModel(self.networks["real_to_sim"], multi_avg_fn=self._average, use_buffers=True)
         self.average.eval()
         parts = {"generators": self._named(OTHER_WAY), "discriminators": self._named(("disc_sim", "disc_real"))}
@@ -180,7 +180,9 @@ class Trainer:
         if active.keys() & set(TAUGHT):
             assert batch.real is not None
             pasted = self.sampler.pasted_classes(self.step, len(CLASSES))
-            batch.taught = teach(self.translator, batch.real, pairs, pasted, self._class_weights, self.method.sure)
+            teacher = self.translator
+            assert isinstance(teacher, Painter)
+            batch.taught = teach(teacher, batch.real, pairs, pasted, self.method.sure)
         lessons = [lesson for lesson in (pairs, batch.taught) if lesson is not None]
         spoilt = [self.sampler.spoil(self.step, part, lesson.images) for part, lesson in enumerate(lessons)]
         for lesson, images in zip(lessons, spoilt, strict=True):

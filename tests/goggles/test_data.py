@@ -79,6 +79,16 @@ def test_flaws_are_of_the_step_and_the_part() -> None:
     assert sampler(augmentation=0.0).spoil(3, 0, x) is x
 
 
+def test_the_colours_of_classes_are_their_means() -> None:
+    frames = where(3)  # labels are columns, and the twins' green is the column too
+    colours = Sampler({"pairs": Source(frames, CPU)}, 1, 0.0, 1.0, 8, 0).class_colours(40)
+    assert colours is not None
+    torch.testing.assert_close(colours[:32, 1] * 255, torch.arange(32.0))
+    torch.testing.assert_close(colours[:32, 0] * 255, torch.full((32,), 11.5))
+    assert bool((colours[32:] == 0.5).all())
+    assert Sampler({"real": Source(frames, CPU)}, 1, 0.0, 1.0, 8, 0).class_colours(40) is None
+
+
 def test_half_of_the_classes_are_pasted() -> None:
     pasted = torch.stack([sampler().pasted_classes(step, 10) for step in range(100)])  # (100, 4, 10)
     assert torch.equal(pasted[7], sampler().pasted_classes(7, 10))

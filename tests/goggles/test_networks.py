@@ -11,9 +11,11 @@ from torch.nn import functional
 from simgym.goggles.networks import (
     GENERATORS,
     Generator,
+    Painter,
     SegmentationNetwork,
     make_discriminator,
     make_generator,
+    make_painter,
     make_segmentation,
 )
 
@@ -105,10 +107,36 @@ def test_segmentation_scores_classes_and_has_features() -> None:
     assert network.features(picture(30, 40, 2)).shape == (2, 96)
 
 
-def test_scores_come_from_the_features_that_paint() -> None:
+COLOURS = torch.rand(5, 3, generator=torch.Generator().manual_seed(1))
+HEAVY = torch.tensor([1.0, 1.0, 1.0, 3.0, 1.0])
+
+
+def painter(weights: torch.Tensor = HEAVY) -> Painter:
     torch.manual_seed(0)
-    generator, x = make_generator("unet", classes=5).eval(), picture(24, 32)
+    return make_painter("unet", weights, COLOURS).eval()
+
+
+def test_a_sure_painter_paints_the_colours_of_classes() -> None:
+    network = painter()
+    head = network.trunk.head
     with torch.no_grad():
-        translated, scores = generator.with_scores(x)
-        assert torch.equal(translated, generator(x))
-    assert translated.shape == (1, 3, 24, 32) and scores.shape == (1, 5, 24, 32)
+        head.weight.zero_()
+        assert head.bias is not None
+        head.bias.zero_()
+        head.bias[2 * 4 : 3 * 4] = 100.0  # class 2, all four pixels of a square; light at its middle: times 1
+        painted, scores = network.with_scores(picture(24, 32))
+    assert scores.shape == (1, 5, 24, 32) and bool((scores.argmax(1) == 2).all())
+    torch.testing.assert_close((painted + 1) / 2, COLOURS[2].view(1, 3, 1, 1).expand(1, 3, 24, 32))
+
+
+def test_a_painter_takes_the_weights_of_classes_out_again() -> None:
+    scores = torch.zeros(1, 5, 2, 2)
+    weighted = (HEAVY / HEAVY.sum()).log().view(1, 5, 1, 1).expand(1, 5, 2, 2)  # what weighting makes of no idea
+    torch.testing.assert_close(painter().probabilities(weighted), torch.full_like(scores, 0.2))
+
+
+def test_a_painter_translates_what_it_scores() -> None:
+    network, x = painter(), picture(24, 32)
+    with torch.no_grad():
+        assert torch.equal(network(x), network.with_scores(x)[0])
+        assert network(x).abs().max() <= 1
