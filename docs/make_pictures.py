@@ -14,9 +14,11 @@ from simgym.envs.config import DOMAINS, DomainConfig
 from simgym.envs.simulation import Simulation
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 from simgym.policies.actors import make_actor
+from simgym.policies.collection import fresh_frames
 from simgym.policies.evaluation import episode_seeds, evaluate
-from simgym.policies.pictures import enlarge
+from simgym.report_page import enlarge
 from simgym.policies.video import write_video
+from simgym.shipped import PRETRAINED, load_goggles
 
 FOLDER = Path(__file__).parent
 EPISODES, SEED = 4, 77  # the first ones of the evaluation in the README
@@ -48,6 +50,25 @@ def draw_domains(rows: tuple[DomainConfig, ...] = ROWS) -> Path:
     return path
 
 
+def draw_goggles(places: tuple[int, ...] = (0, 2, 4)) -> Path:
+    """What a robot sees in the stand-in, what the shipped goggles make of it, and what simulation would show."""
+    path, columns, goggles = FOLDER / "goggles.jpg", [], load_goggles(PRETRAINED, "ChairNav")
+    seeds = np.array(episode_seeds(SEED, ROOMS, "test"))
+    for place in places:
+        domain = fresh_frames(replace(STANDIN, place=place))
+        with closing(Simulation(ChairNavConfig(), domain, ROOMS, "test", twin=True)) as simulation:
+            simulation.reset(np.arange(ROOMS), seeds)
+            for _ in range(STEPS):
+                simulation.step(simulation.expert_action())
+            seen = simulation.observe().image
+            rows = (seen, goggles.translate(seen), simulation.canonical().rgb)
+            columns.append(np.vstack([np.hstack([enlarge(image, 2) for image in row]) for row in rows]))
+    picture = cv2.cvtColor(np.vstack(columns), cv2.COLOR_RGB2BGR)
+    cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return path
+
+
 if __name__ == "__main__":
+    print(f"wrote {draw_goggles()}")
     print(f"wrote {draw_domains()}")
     print(f"wrote {draw_behaviour(sys.argv[1] if len(sys.argv) > 1 else 'pretrained')}")
