@@ -16,8 +16,8 @@ from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 from simgym.policies.actors import make_actor
 from simgym.policies.collection import fresh_frames
 from simgym.policies.evaluation import episode_seeds, evaluate
-from simgym.report_page import enlarge
 from simgym.policies.video import write_video
+from simgym.report_page import enlarge
 from simgym.shipped import PRETRAINED, load_goggles
 
 FOLDER = Path(__file__).parent
