@@ -12,7 +12,7 @@ from simgym.envs.dynamics import sample_dynamics
 from simgym.envs.looks import make_look
 from simgym.envs.looks.canonical import COLORS
 from simgym.envs.looks.textures import PATTERNS, SIDE_PX, texture_bank
-from simgym.envs.scene import Semantic
+from simgym.envs.scene import Semantic, Shape
 from simgym.envs.simulation import Simulation
 from simgym.envs.terms import Drawing, terms_of
 from simgym.errors import UsageError
@@ -32,6 +32,7 @@ FIXED_DYNAMICS = {
 MOVED_LOOK = {
     "saturation": (0.9, 0.9),
     "brightness": (0.2, 0.2),
+    "natural_probability": 1.0,
     "texture_probability": 1.0,
     "texture_size_m": (0.2, 0.2),
     "light_elevation_deg": (20.0, 20.0),
@@ -84,7 +85,7 @@ def nominal_life() -> dict[str, np.ndarray]:
 
 
 def test_every_range_is_moved_below():
-    assert set(MOVED_LOOK) == set(terms_of(LookRanges)) | {"texture_probability", "textures"}
+    assert set(MOVED_LOOK) == set(terms_of(LookRanges)) | {"natural_probability", "texture_probability", "textures"}
     assert set(MOVED_DYNAMICS) == set(FIXED_DYNAMICS) == set(terms_of(DynamicsRanges))
 
 
@@ -167,6 +168,16 @@ def test_brightness_and_saturation_are_those_of_the_colours():
     np.testing.assert_allclose(rgb.max(1), 0.5, rtol=1e-6)
     np.testing.assert_allclose(1 - rgb.min(1) / rgb.max(1), 0.4, rtol=1e-5)
     assert len(np.unique(rgb.argmax(1))) == 3  # all hues
+
+
+def test_natural_colours_are_those_of_lived_in_rooms():
+    scene = Simulation(CONFIG, DOMAINS["sim"]).task.scene
+    look, _ = sampled({"natural_probability": 1.0})
+    rgb = look.part_rgb[0]
+    leaves = [part.semantic == Semantic.PLANT and part.shape == Shape.SPHERE for part in scene.parts]
+    ceiling = [part.semantic == Semantic.CEILING for part in scene.parts]
+    assert any(leaves) and (rgb[leaves].argmax(1) == 1).all(), "green"
+    assert (rgb[ceiling].min(1) >= 0.4).all(), "pale"
 
 
 # --- looks ---------------------------------------------------------------------------------------------------------
