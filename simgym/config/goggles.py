@@ -87,6 +87,11 @@ class NetworkMethod(GogglesMethod):
         return self.taught > 0
 
     @property
+    def real_needed(self) -> bool:
+        """Whether a term wants frames of the real domain."""
+        return self.taught_needed or self.unpaired_needed
+
+    @property
     def unpaired_needed(self) -> bool:
         """Whether a term wants frames of both domains that need not belong together."""
         return max(self.adversarial, self.cycle, self.identity, self.semantic, self.shift) > 0

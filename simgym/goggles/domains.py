@@ -66,12 +66,12 @@ def _load(name: str, source: str, config: GogglesTrainConfig, camera: Camera) ->
 def check_needs(method: GogglesMethod, domains: Mapping[str, Frames]) -> None:
     """Raise UsageError where the method lacks a source, or labels, that one of its terms needs."""
     wanted = []
+    if isinstance(method, ColorMethod) or (isinstance(method, NetworkMethod) and method.real_needed):
+        wanted += ["real"]
     if isinstance(method, ColorMethod) or (isinstance(method, NetworkMethod) and method.unpaired_needed):
-        wanted += ["real", "sim"]
+        wanted += ["sim"]
     if isinstance(method, NetworkMethod) and method.pairs_needed:
         wanted += ["pairs"]
-    if isinstance(method, NetworkMethod) and method.taught_needed and "real" not in wanted:
-        wanted += ["real"]
     if not wanted:
         raise UsageError(f"goggles/method={method.name}: all weights are 0, so there is nothing to learn")
     missing = [name for name in wanted if name not in domains]

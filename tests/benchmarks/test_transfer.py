@@ -125,9 +125,8 @@ class TestPlan:
         assert rows[f"randomized+{usual}"].goggles == usual
         trained = {cell.row.name: cell.training.config for cell in whole().cells if cell.training}
         assert {trained[f"{usual}_{name}"].generator for name in ("mobile", "resnet9")} == {"mobile", "resnet9"}
-        if usual == "hybrid":
-            assert trained["hybrid_no_shift"].goggles.method.shift == 0 < trained["hybrid"].goggles.method.shift
-            assert trained["hybrid_no_semantic"].goggles.method.semantic == 0
+        blind = trained["vr_goggles_no_semantic"].goggles.method
+        assert blind.semantic == 0 < blind.shift and blind.name == "vr_goggles"
 
     def test_what_learns_from_pairs_alone_is_trained_once(self) -> None:
         trainings = {cell.training.folder for cell in whole().cells if cell.training and cell.row.name == "rcan"}
