@@ -14,6 +14,23 @@ class Interrupted(Exception):
 
 
 @contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """SIGTERM as SystemExit, so that what is open is closed as after Ctrl-C. Does nothing outside the main thread."""
+
+    def leave(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
 def stop_on_signals(asked: threading.Event) -> Iterator[None]:
     """Set ``asked`` at Ctrl-C or SIGTERM; a second one kills. Does nothing outside the main thread."""
 

@@ -28,6 +28,7 @@ from std_srvs.srv import Trigger
 import simgym
 from simgym.envs.simulation import Simulation
 from simgym.errors import UsageError, UserError
+from simgym.interrupts import exit_on_sigterm
 from simgym.shipped import bundle_path
 
 from .robot_topics import RobotTopics
@@ -156,7 +157,7 @@ def over_ros(policy: str, goggles: str | None, simulation: Simulation) -> Iterat
     renamed = [f"__ns:={space}", *(f"{topic}:={space}{topic}" for topic in ("/clock", "/tf", "/tf_static"))]
     remap = [word for rule in renamed for word in ("-r", rule)]
     context = rclpy.Context()
-    with tempfile.TemporaryDirectory() as logs, ExitStack() as stack:
+    with exit_on_sigterm(), tempfile.TemporaryDirectory() as logs, ExitStack() as stack:
         rclpy.init(args=["--ros-args", *remap], context=context, signal_handler_options=SignalHandlerOptions.NO)
         stack.callback(context.try_shutdown)
         if goggles is None:
