@@ -137,7 +137,7 @@ class BridgeNode(LifecycleNode, ABC):
     def _transition(self, work: Callable[[], TransitionCallbackReturn]) -> TransitionCallbackReturn:
         try:
             return work()
-        except Exception:
+        except Exception:  # whatever it is, the node goes to ErrorProcessing and says why, as a lifecycle node must
             self._trouble = traceback.format_exc(limit=-1).splitlines()[-1]
             self.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.ERROR

@@ -24,7 +24,7 @@ from .losses import (
     shift_loss,
     shift_pixels,
 )
-from .networks import make_discriminator, make_generator, make_painter
+from .networks import Painter, make_discriminator, make_generator, make_painter
 
 UNPAIRED = ("adversarial", "cycle", "identity", "semantic", "shift")
 PAIRED = ("paired", "paired_labels")
@@ -161,7 +161,12 @@ def translate_parts(
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Send several batches through a network as one; where ``labelled``, also the scores of its classes for each."""
     images, sizes = torch.cat(list(parts.values())), [len(part) for part in parts.values()]
-    results = network.with_scores(images) if labelled else (network(images),)  # type: ignore[operator]
+    results: tuple[torch.Tensor, ...]
+    if labelled:
+        assert isinstance(network, Painter)
+        results = network.with_scores(images)
+    else:
+        results = (network(images),)
     split = [dict(zip(parts, result.split(sizes), strict=True)) for result in results]
     return split[0], split[1] if labelled else {}
 

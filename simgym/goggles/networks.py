@@ -142,7 +142,8 @@ class Painter(Generator):
     def __init__(self, config: EncoderDecoderConfig, class_weights: torch.Tensor, colours: torch.Tensor) -> None:
         super().__init__(config, len(class_weights) + 1)
         self.bias: torch.Tensor
-        self.register_buffer("bias", class_weights.log()[:, None, None])  # (C, 1, 1)
+        # (C, 1, 1); of this training's settings, so not among the weights that another one begins with
+        self.register_buffer("bias", class_weights.log()[:, None, None], persistent=False)
         self.colours = nn.Parameter(colours.clone())
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

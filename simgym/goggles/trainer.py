@@ -183,10 +183,9 @@ class Trainer:
             teacher = self.translator
             assert isinstance(teacher, Painter)
             batch.taught = teach(teacher, batch.real, pairs, pasted, self.method.sure)
-        lessons = [lesson for lesson in (pairs, batch.taught) if lesson is not None]
-        spoilt = [self.sampler.spoil(self.step, part, lesson.images) for part, lesson in enumerate(lessons)]
-        for lesson, images in zip(lessons, spoilt, strict=True):
-            lesson.images = images
+        for part, lesson in enumerate((pairs, batch.taught)):
+            if lesson is not None:
+                lesson.images = self.sampler.spoil(self.step, part, lesson.images)
         return batch
 
     def save(self) -> Path | None:

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from simgym.errors import UserError
 from simgym.goggles.checkpoint import CHECKPOINTS, latest_checkpoint
 from simgym.goggles.data import to_float
+from simgym.goggles.methods import class_weights
 from simgym.goggles.parallel import make_fabric
 from simgym.goggles.trainer import DivergenceError, Trainer
 from simgym.interrupts import Interrupted
@@ -185,5 +186,9 @@ def test_a_training_may_begin_with_another_ones_generator(tmp_path: Path, fabric
     learned = first.translator.state_dict()
     for network in (second.translator, second.networks["real_to_sim"]):
         assert all(torch.equal(value, learned[name]) for name, value in network.state_dict().items())
+    other = make_trainer(fabric, tmp_path / "other", "hybrid", steps=2, importance=5.0)
+    other.begin_with(checkpoint)
+    bias = other.translator.get_buffer("bias").flatten()
+    torch.testing.assert_close(bias.exp(), class_weights(other.method))  # its own, not the other training's
     with pytest.raises(UserError, match="does not fit generator=.* of goggles/method=cyclegan"):
         make_trainer(fabric, tmp_path / "third", "cyclegan", steps=2).begin_with(checkpoint)
