@@ -45,10 +45,10 @@ def load_policy(given: str | Path, task: str, threads: int = 1) -> Policy:
     return policy
 
 
-def load_goggles(given: str | Path, task: str) -> Goggles:
+def load_goggles(given: str | Path, task: str, threads: int = 1) -> Goggles:
     """The goggles behind a ``goggles=`` value, whose camera and style count, not the task that they were trained for.
 
     Raises:
         BundleError: they are missing or corrupt.
     """
-    return Goggles(bundle_path(given, "goggles", task))
+    return Goggles(bundle_path(given, "goggles", task), threads=threads)

@@ -9,6 +9,7 @@ Examples:
     python -m simgym.train env=ChairNav domain=randomized algo.total_steps=2e6 seed=2
     python -m simgym.train env=ChairNav algo.learning_rate=3e-4 env.reward.collision=-5
     python -m simgym.train -m env=ChairNav seed=1,2,3
+    python -m simgym.train env=ChairNav goggles=pretrained domain=randomized start=runs/x algo.imitation_steps=0
     python -m simgym.train resume=runs/train/ChairNav/2026-11-23_10-00-00
 """
 
@@ -56,10 +57,15 @@ def _start(config: TrainConfig) -> tuple[TrainConfig, Path]:
     given = {item.name: getattr(config.env, item.name) for item in fields(config.env)}
     files = {name: value for name, value in given.items() if name in ("robot", "camera") and "." in (value or "")}
     env = replace(config.env, **{name: str(Path(value).resolve()) for name, value in files.items()})
-    config = replace(config, env=env)
+    config = replace(config, env=env, goggles=_absolute(config.goggles), start=_absolute(config.start))
     out = start_run(config)
     write_bytes(out / VERSIONS_FILE, yaml.safe_dump(versions(), sort_keys=False).encode())
     return config, out
+
+
+def _absolute(path: str | None) -> str | None:
+    """A path that also holds from another folder; a name such as pretrained stays as it is."""
+    return str(Path(path).resolve()) if path and Path(path).exists() else path
 
 
 def _resume(config: TrainConfig) -> tuple[TrainConfig, Path]:

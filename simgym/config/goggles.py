@@ -55,6 +55,11 @@ class NetworkMethod(GogglesMethod):
         ("chair", "object"), "classes that weigh more in what pairs teach", choices=CLASSES
     )
     importance: float = option(3.0, "how much more", low=1.0)
+    caution: float = option(
+        3.0,
+        "how much worse it is to take something for floor than floor for something, where labels are taught",
+        low=1.0,
+    )
     semantic_accuracy: float = option(
         0.85,
         "share of held-out pixels that the segmentation network must get right, or its terms stay out",

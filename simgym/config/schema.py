@@ -120,12 +120,14 @@ class TrainConfig:
 
     env: TaskConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it trains")
+    goggles: str | None = option(None, f"what it sees through: {GOGGLES}")
     algo: PPOConfig = option(PPOConfig, "the learner")
     seed: int = option(1, SEED, low=0)
     device: str = option("auto", DEVICE, choices=("auto", "cpu", "cuda"))
     eval_episodes: int = option(50, "episodes of an evaluation during training", low=1)
     final_episodes: int = option(200, "episodes of the last evaluation", low=1)
     checkpoint_every: int = option(100_000, "steps between two checkpoints, each with an evaluation", low=1)
+    start: str | None = option(None, "run folder of another training, with whose weights this one begins")
     resume: str | None = option(None, "run folder of an interrupted training, to continue exactly")
     out: str | None = option(None, OUT)
 
@@ -241,6 +243,9 @@ class GogglesTrainConfig:
     seed: int = option(1, SEED, low=0)
     device: str = option("auto", DEVICE, choices=("auto", "cpu", "cuda"))
     devices: int = option(1, "processes that share the work, each with a device of its own", low=1)
+    quantized: bool = option(
+        True, "export with 8-bit integers, which CPUs like, where the pictures stay the same; GPUs like floats better"
+    )
     precision: str = option("32-true", "of arithmetic", choices=("32-true", "bf16-mixed"))
     start: str | None = option(None, "run folder of another training, with whose generator this one begins")
     resume: str | None = option(None, "run folder of an interrupted training, to continue exactly")

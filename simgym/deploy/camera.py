@@ -209,6 +209,13 @@ class Calibration:
         camera = replace(self.camera, width=width, height=height, cx=self.camera.cx - left, cy=self.camera.cy - top)
         return replace(self, camera=camera)
 
+    def shrunk(self, factor: int) -> Calibration:
+        """The same camera with blocks of ``factor`` x ``factor`` pixels as its pixels; the size must divide by it."""
+        camera = self.camera
+        lengths = {name: getattr(camera, name) / factor for name in ("fx", "fy", "cx", "cy")}
+        size = {"width": camera.width // factor, "height": camera.height // factor}
+        return replace(self, camera=replace(camera, **size, **lengths))
+
     def project(self, rays: np.ndarray) -> np.ndarray:
         """Pixels on which rays through the lens fall.
 

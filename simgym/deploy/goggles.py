@@ -48,3 +48,8 @@ class Goggles:
         # By position: ONNX does not let an output have an input's name, so the two are not both "image".
         name = self.contract.inputs[0].name
         return self._session.run(None, {name: np.ascontiguousarray(images)})[0]
+
+
+def look_through(goggles: Goggles | None, images: np.ndarray) -> np.ndarray:
+    """Images as they are seen behind goggles, or as they are without, see `Goggles.translate`."""
+    return images if goggles is None else goggles.translate(images)

@@ -10,15 +10,17 @@ import numpy as np
 from .camera import ASSUMED_FOV_DEG, Calibration, Camera, CameraError
 
 MAX_SUPERSAMPLING = 8
+SAMPLES_LEFT = 4  # a simulated pixel and axis, that shrinking leaves to look up: it blurs by a twentieth, 2 by a fifth
 SIZES_KEPT = 8  # resamplers are some megabytes, and a camera has one size at a time
 
 
 class Resampler:
-    """Turns images of a real camera into images of a simulated one, with a single ``cv2.remap``.
+    """Turns images of a real camera into images of a simulated one: where these are coarser, it shrinks, then looks up.
 
     Every simulated pixel is looked up where its ray meets the real sensor, through the lens distortion. Where the
     real image is finer, each simulated pixel is the mean of up to 8x8 such samples, as a sensor of large pixels
-    would see it; without that, thin things would flicker.
+    would see it; without that, thin things would flicker. Whole blocks of pixels are averaged beforehand where enough
+    samples are left: most of the pixels are read once, in order.
 
     Where the simulated camera sees beyond the real image, the real image's edge is repeated outwards. A black
     border would be a strong edge that no simulated frame has, and a mirrored one would invent a second chair;
@@ -36,6 +38,8 @@ class Resampler:
     def __init__(self, calibration: Calibration, camera: Camera) -> None:
         self.calibration = calibration
         self.camera = camera
+        self._shrink = _shrink_factor(calibration.camera, camera)
+        calibration = calibration.shrunk(self._shrink)
         real = calibration.camera
         scale = max(real.fx / camera.fx, real.fy / camera.fy)  # real pixels a simulated one, mid image
         self._samples = int(np.clip(round(scale), 1, MAX_SUPERSAMPLING))
@@ -62,6 +66,8 @@ class Resampler:
         real = self.calibration.camera
         if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[:2] != (real.height, real.width):
             raise _wrong_size(real, f"{image.dtype} of shape {image.shape}")
+        if self._shrink > 1:
+            image = cv2.resize(image, None, fx=1 / self._shrink, fy=1 / self._shrink, interpolation=cv2.INTER_AREA)
         sampled = cv2.remap(image, self._map1, self._map2, cv2.INTER_LINEAR)
         if self._samples == 1:
             return sampled
@@ -119,6 +125,13 @@ def _wrong_size(real: Camera, got: str) -> CameraError:
         f"expected a uint8 image of {real.width}x{real.height} as in the calibration, got {got}: "
         "calibrate at the size that the camera publishes"
     )
+
+
+def _shrink_factor(real: Camera, camera: Camera) -> int:
+    """The largest edge of blocks that tile the real image and leave ``SAMPLES_LEFT`` of them a simulated pixel."""
+    scale = max(real.fx / camera.fx, real.fy / camera.fy)
+    tiling = math.gcd(real.width, real.height)
+    return max((edge for edge in range(2, int(scale / SAMPLES_LEFT) + 1) if tiling % edge == 0), default=1)
 
 
 def _lookup(calibration: Calibration, camera: Camera, samples: int) -> tuple[np.ndarray, np.ndarray]:

@@ -65,7 +65,7 @@ def build_networks(method: NetworkMethod, generator: str, colours: torch.Tensor 
     forth: nn.Module = make_generator(generator)
     if method.labels_needed:
         grey = torch.full((len(CLASSES), 3), 0.5)
-        forth = make_painter(generator, class_weights(method), grey if colours is None else colours)
+        forth = make_painter(generator, class_weights(method), grey if colours is None else colours, caution(method))
     networks: dict[str, nn.Module] = {"real_to_sim": forth}
     if method.cycle > 0:
         networks["sim_to_real"] = make_generator(generator)
@@ -93,6 +93,11 @@ def active_weights(method: NetworkMethod, progress: float, segmentation_ready: b
 def class_weights(method: NetworkMethod) -> torch.Tensor:
     """(C,) what a pixel of each class weighs in the paired and taught terms."""
     return torch.tensor([method.importance if name in method.important else 1.0 for name in CLASSES])
+
+
+def caution(method: NetworkMethod) -> torch.Tensor:
+    """(C,) how much more probable a class must be than others to be painted: what is floor is where a robot drives."""
+    return torch.tensor([method.caution if name == "floor" else 1.0 for name in CLASSES])
 
 
 def generator_terms(

@@ -132,18 +132,28 @@ class Painter(Generator):
     itself on mixtures: what may be a chair or a table gets a colour of neither. Here labels teach what is where, at
     once for the colours, and there are no others than those of classes.
 
+    In training a pixel has the mean of the colours, weighted by their probabilities, so that it can be learned from. In
+    evaluation it has one of them, or mixtures would pass for what has such a colour by itself: half wall, half table is
+    the colour of floor. It is the class of least expected cost, where to see class c in place of another is
+    ``caution(c)`` times as bad as to see the other in place of c.
+
     Args:
         config: of the trunk.
         class_weights: (C,) what a pixel of each class weighs in the loss of the scores; what they say too often for it,
             p(c) ~ softmax(s)(c) / w(c), is taken out again.
         colours: (C, 3) of the classes, 0..1, to begin with.
+        caution: (C,) how much more probable a class must be than others to be painted, 1 where it need not.
     """
 
-    def __init__(self, config: EncoderDecoderConfig, class_weights: torch.Tensor, colours: torch.Tensor) -> None:
+    def __init__(
+        self, config: EncoderDecoderConfig, class_weights: torch.Tensor, colours: torch.Tensor, caution: torch.Tensor
+    ) -> None:
         super().__init__(config, len(class_weights) + 1)
         self.bias: torch.Tensor
+        self.caution: torch.Tensor
         # (C, 1, 1); of this training's settings, so not among the weights that another one begins with
         self.register_buffer("bias", class_weights.log()[:, None, None], persistent=False)
+        self.register_buffer("caution", caution[:, None, None], persistent=False)
         self.colours = nn.Parameter(colours.clone())
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -154,7 +164,11 @@ class Painter(Generator):
         """(B, 3, H, W) -> the translation (B, 3, H, W) and the scores of its classes, (B, C, H, W) logits."""
         features = self.trunk(images)
         scores, light = features[:, :-1], 2 * torch.sigmoid(features[:, -1:])
-        painted = torch.einsum("bchw,cd->bdhw", self.probabilities(scores), self.colours)
+        probabilities = self.probabilities(scores)
+        if self.training:
+            painted = torch.einsum("bchw,cd->bdhw", probabilities, self.colours)
+        else:
+            painted = self.colours[(probabilities / self.caution).argmax(1)].permute(0, 3, 1, 2)
         return (2 * light * painted - 1).clamp(-1, 1), scores
 
     def probabilities(self, scores: torch.Tensor) -> torch.Tensor:
@@ -236,9 +250,12 @@ def make_generator(name: str) -> Generator:
     return channels_last(generator)
 
 
-def make_painter(name: str, class_weights: torch.Tensor, colours: torch.Tensor) -> Painter:
+def make_painter(
+    name: str, class_weights: torch.Tensor, colours: torch.Tensor, caution: torch.Tensor | None = None
+) -> Painter:
     """A freshly initialized painter by the generator's name, see `Painter`, in channels-last memory."""
-    return channels_last(Painter(GENERATORS[name], class_weights, colours))
+    caution = torch.ones_like(class_weights) if caution is None else caution
+    return channels_last(Painter(GENERATORS[name], class_weights, colours, caution))
 
 
 def make_discriminator(size: str) -> PatchDiscriminator:

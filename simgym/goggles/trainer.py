@@ -22,12 +22,12 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from simgym.checkpoint import latest_checkpoint, read_checkpoint, save_checkpoint
 from simgym.config.goggles import CLASSES, NetworkMethod
 from simgym.config.schema import GogglesTrainConfig
 from simgym.errors import UserError
 from simgym.interrupts import Interrupted, stop_on_signals
 
-from .checkpoint import CHECKPOINTS, latest_checkpoint, read_checkpoint, save_checkpoint
 from .data import HistoryPool, Sampler
 from .methods import (
     FAKES,
@@ -207,7 +207,7 @@ class Trainer:
             "method": asdict(self.method),
             "generator": self.config.generator,
         }
-        return save_checkpoint(self.out / CHECKPOINTS, self.step, state)
+        return save_checkpoint(self.out, self.step, state)
 
     def begin_with(self, path: Path) -> None:
         """Begin with the averaged generator of another training. Raises UserError where it does not fit."""
@@ -287,7 +287,7 @@ class Trainer:
         asked = torch.tensor(float(self.interrupted.is_set()), device=self.fabric.device)
         value, stop = (float(number) for number in mean(self.fabric, torch.stack([loss, asked])))
         if not math.isfinite(value) or (self._level is not None and value > EXPLODED * max(self._level, 1e-6)):
-            last = latest_checkpoint(self.out / CHECKPOINTS)
+            last = latest_checkpoint(self.out)
             kept = f"the last good checkpoint is {last}" if last else "there was no checkpoint yet"
             raise DivergenceError(
                 f"training diverged: the loss is {value:.3g} after {self.step} steps; {kept}; "

@@ -19,13 +19,12 @@ from tqdm import tqdm
 
 from simgym.allocator import keep_freed_memory
 from simgym.bundling import save_bundle
+from simgym.checkpoint import checkpoint_to_start_from, latest_checkpoint
 from simgym.config.goggles import ColorMethod, NetworkMethod
 from simgym.config.schema import GogglesTrainConfig
 from simgym.deploy import Camera, Goggles, goggles_contract
-from simgym.errors import UserError
 from simgym.files import atomic_path, remove_leftovers, write_bytes
 
-from .checkpoint import CHECKPOINTS, latest_checkpoint
 from .color import ColorTransfer
 from .data import Sampler, Source, split
 from .domains import labelled
@@ -34,6 +33,7 @@ from .frames import Frames
 from .metrics import measure
 from .networks import GENERATORS, SegmentationNetwork
 from .parallel import share_cores
+from .quantization import QuantizationError, quantize_goggles
 from .report import write_report
 from .segmentation import score, train_segmentation
 from .trainer import Trainer
@@ -124,8 +124,10 @@ def finish(
     contract = goggles_contract(config.env.name, camera, rate_hz, (seen, "sim"), LICENCE, training)
     with atomic_path(out / BUNDLE) as temporary:  # there is no bundle before it has been measured
         difference = export_goggles(translator, contract, temporary, held_out[seen].rgb)
+        wanted = config.quantized and isinstance(config.goggles.method, NetworkMethod)
+        quantized = wanted and _quantize(temporary, held_out[seen].rgb)
         goggles = Goggles(temporary, threads=torch.get_num_threads())
-        result = about | {"export_difference": difference}
+        result = about | {"export_difference": difference, "quantized": quantized}
         for name in ("real", "pairs"):
             measured = held_out.get(name)
             result[name] = None
@@ -137,6 +139,16 @@ def finish(
     text = json.dumps(result, indent=1, allow_nan=False) + "\n"
     write_bytes(out / METRICS, text.encode())
     return result
+
+
+def _quantize(bundle: Path, frames: np.ndarray) -> bool:
+    """Put 8-bit goggles in the place of those in floats, if they show the same; else say why not."""
+    try:
+        quantize_goggles(bundle, bundle, frames)
+    except QuantizationError as error:
+        tqdm.write(f"not quantized: {error}")
+        return False
+    return True
 
 
 def translate(goggles: Goggles, rgb: np.ndarray) -> np.ndarray:
@@ -176,21 +188,13 @@ def _train_networks(
     preview = held_out["real" if "real" in held_out else "pairs"].rgb
     rows = np.unique(np.linspace(0, len(preview) - 1, PREVIEW).round().astype(int))
     trainer = Trainer(config, fabric, sampler, segmentation, ready, preview[rows], out)
-    checkpoint = latest_checkpoint(out / CHECKPOINTS) if resume else None
+    checkpoint = latest_checkpoint(out) if resume else None
     if checkpoint:
         trainer.restore(checkpoint)
     elif config.start is not None:
-        trainer.begin_with(last_checkpoint_of(config.start))
+        trainer.begin_with(checkpoint_to_start_from(config.start, "goggles"))
     trainer.train()
     return trainer.translator, trainer.seconds
-
-
-def last_checkpoint_of(start: str) -> Path:
-    """The newest checkpoint of another run's folder. Raises UserError where there is none."""
-    found = latest_checkpoint(Path(start) / CHECKPOINTS)
-    if found is None:
-        raise UserError(f"start={start}: expected the folder of a training of goggles, with a checkpoint in it")
-    return found
 
 
 def _not_ready(scores: Mapping[str, Mapping[str, Any]], method: NetworkMethod) -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from simgym.cores import usable_cores
 from simgym.deploy.bundle import check_camera
-from simgym.deploy.goggles import Goggles
+from simgym.deploy.goggles import Goggles, look_through
 from simgym.deploy.policy import Memory, Policy, stack_channels
 from simgym.envs.simulation import Simulation
 from simgym.errors import BundleError
@@ -62,20 +63,21 @@ class BundleActor:
     def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
         """See `Actor.act`."""
         observation = simulation.observe()
-        image = observation.image if self._goggles is None else self._goggles.translate(observation.image)
+        image = look_through(self._goggles, observation.image)
         return simulation.task.action(self._policy.act_batch(*self._memory.push(image, observation.measured, begun)))
 
 
 class ModelActor:
-    """A Stable-Baselines3 model in training, acting by its mean."""
+    """A Stable-Baselines3 model in training behind optional goggles, acting by its mean."""
 
-    def __init__(self, model: OnPolicyAlgorithm, memory: Memory) -> None:
-        self._model, self._memory = model, memory
+    def __init__(self, model: OnPolicyAlgorithm, memory: Memory, goggles: Goggles | None = None) -> None:
+        self._model, self._memory, self._goggles = model, memory, goggles
 
     def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
         """See `Actor.act`."""
         observation = simulation.observe()
-        frames, measured = self._memory.push(observation.image, observation.measured, begun)  # (n, K, H, W, 3)
+        image = look_through(self._goggles, observation.image)
+        frames, measured = self._memory.push(image, observation.measured, begun)  # (n, K, H, W, 3)
         seen = {"image": stack_channels(frames), simulation.task.measured: measured}
         sensed = with_privileged(seen, self._model.policy)
         action, _ = self._model.predict(sensed, deterministic=True)
@@ -95,10 +97,20 @@ def make_actor(policy: str, goggles: str | None, simulation: Simulation, seed: i
     task = simulation.task
     loaded = load_policy(policy, task.name, threads=2)
     _check_contract(loaded, simulation, policy)
-    translator = None if goggles is None else load_goggles(goggles, task.name)
-    if translator is not None:
-        check_camera(translator.contract, simulation.camera)
-    return BundleActor(loaded, translator, simulation.num_worlds)
+    return BundleActor(loaded, goggles_for(goggles, simulation), simulation.num_worlds)
+
+
+def goggles_for(given: str | None, simulation: Simulation) -> Goggles | None:
+    """The goggles behind ``goggles=``, if there are any.
+
+    Raises:
+        BundleError: they are missing, corrupt, or for another task's camera.
+    """
+    if given is None:
+        return None
+    goggles = load_goggles(given, simulation.task.name, usable_cores())
+    check_camera(goggles.contract, simulation.camera)
+    return goggles
 
 
 def _check_contract(policy: Policy, simulation: Simulation, name: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from tqdm import tqdm
 
 from simgym.allocator import keep_freed_memory
 from simgym.bundling import save_bundle
+from simgym.checkpoint import checkpoint_to_start_from, latest_checkpoint
 from simgym.config.schema import TrainConfig
 from simgym.cores import usable_cores
 from simgym.deploy.bundle import Contract, TensorSpec, policy_contract
+from simgym.deploy.goggles import Goggles, look_through
 from simgym.deploy.policy import Memory, Policy
 from simgym.envs.curriculum import Curriculum
 from simgym.envs.simulation import Simulation
@@ -34,13 +37,13 @@ from simgym.errors import UsageError
 from simgym.files import atomic_path, remove_leftovers
 from simgym.interrupts import Interrupted, stop_on_signals
 
-from .actors import BundleActor, ModelActor
-from .checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, save_model
+from .actors import BundleActor, ModelActor, goggles_for
 from .evaluation import Evaluation, episode_seeds, evaluate, header
 from .export import export_policy
 from .imitation import ImitatingPPO, Mirror
 from .networks import AsymmetricPolicy
 from .report import evaluate_and_report
+from .saving import begin_with, load_training, save_model, save_training
 from .vec_env import SimulationVecEnv
 
 EVALUATION_SEED = 20_001  # of evaluations during training, on layouts of the train split
@@ -49,14 +52,14 @@ EXPORT_FRAMES = 1024  # on which the bundle is compared with the model
 EVALUATION_WORLDS = 16
 FINAL_LEARNING_RATE = 0.05  # share of the first one that it never falls below
 BUNDLE, BEST, LAST = "policy.onnx", "best_model.zip", "last_model.zip"
-CHECKPOINTS = "checkpoints"
 LICENCE = "Apache-2.0"
+KIND = "a policy"
 
 
 def build_env(config: TrainConfig, simulation: Simulation) -> SimulationVecEnv:
     """The worlds to train in, with the frames that the policy asks for."""
-    memory = new_memory(config, simulation)
-    return SimulationVecEnv(simulation, memory, config.seed, bootstrap_time_limit=False)
+    memory, goggles = new_memory(config, simulation), goggles_for(config.goggles, simulation)
+    return SimulationVecEnv(simulation, memory, config.seed, bootstrap_time_limit=False, goggles=goggles)
 
 
 def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | None) -> ImitatingPPO:
@@ -123,6 +126,7 @@ class Segments(BaseCallback):
         self._num_threads = torch.get_num_threads()
         self._evaluation = Simulation(self.config.env, self.config.domain, EVALUATION_WORLDS, "train")
         self._evaluation.curriculum = self.curriculum
+        self._goggles = goggles_for(self.config.goggles, self._evaluation)
         self._begin()
 
     def close(self) -> None:
@@ -157,7 +161,7 @@ class Segments(BaseCallback):
         """Evaluate, log, and write the checkpoint (and the best model)."""
         assert isinstance(self.model, PPO)
         config = self.config
-        actor = ModelActor(self.model, new_memory(config, self._evaluation))
+        actor = ModelActor(self.model, new_memory(config, self._evaluation), self._goggles)
         seeds = episode_seeds(EVALUATION_SEED, config.eval_episodes, "train")
         evaluation = evaluate(self._evaluation, actor, seeds, progress=False)
         summary = evaluation.summary()
@@ -179,7 +183,7 @@ class Segments(BaseCallback):
         progress = {"curve": self.curve, "best": self.best, "wall_seconds": self.wall_seconds}
         if self.curriculum is not None:
             progress["curriculum"] = self.curriculum.state()
-        save_checkpoint(self.out / CHECKPOINTS, self.model, progress)
+        save_training(self.out, self.model, progress)
 
     def _log(self, evaluation: Evaluation, summary: dict[str, Any]) -> None:
         self.logger.record("eval/mean_reward", summary["mean_return"])
@@ -207,7 +211,10 @@ def check_possible(config: TrainConfig) -> None:
     """Raise UserError where the configuration cannot be trained here: before there is a run folder."""
     if config.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device=cuda: torch finds no GPU here; leave it out, or give device=cpu")
-    Simulation(config.env, config.domain, 1, "train").close()
+    if config.start is not None:
+        checkpoint_to_start_from(config.start, KIND)
+    with closing(Simulation(config.env, config.domain, 1, "train")) as simulation:
+        goggles_for(config.goggles, simulation)
 
 
 def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any]:
@@ -232,8 +239,10 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
         simulation.curriculum = Curriculum(config.domain.randomization, config.domain.adr)
     env = build_env(config, simulation)
     model = build_model(config, env, out / "tensorboard")
-    checkpoint = latest_checkpoint(out / CHECKPOINTS) if resume else None
-    progress = load_checkpoint(checkpoint, model) if checkpoint else {}
+    checkpoint = latest_checkpoint(out) if resume else None
+    progress = load_training(checkpoint, model) if checkpoint else {}
+    if checkpoint is None and config.start is not None:
+        begin_with(checkpoint_to_start_from(config.start, KIND), model)
     segments = Segments(config, out, progress, simulation.curriculum)
     remaining = config.algo.total_steps - model.num_timesteps
     if remaining > 0:
@@ -253,13 +262,14 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
 def finish(config: TrainConfig, out: Path, model: PPO, segments: Segments) -> dict[str, Any]:
     """Export the policy, evaluate the exported bundle on held-out layouts, write numbers and report."""
     simulation = Simulation(config.env, config.domain, EVALUATION_WORLDS, "test")
-    bundle, frames = out / BUNDLE, _collect_frames(simulation, model, config)
+    goggles = goggles_for(config.goggles, simulation)
+    bundle, frames = out / BUNDLE, _collect_frames(simulation, model, config, goggles)
     contract = _contract(config, simulation, {"steps": model.num_timesteps, "seed": config.seed})
-    about = header(config.env, config.domain, "test", str(bundle), None, FINAL_SEED)
+    about = header(config.env, config.domain, "test", str(bundle), config.goggles, FINAL_SEED)
     seeds = episode_seeds(FINAL_SEED, config.final_episodes, "test")
     with atomic_path(bundle) as temporary:  # there is no bundle before it has been measured
         export_policy(model, contract, temporary, *frames)
-        actor = BundleActor(Policy(temporary, threads=torch.get_num_threads()), None, simulation.num_worlds)
+        actor = BundleActor(Policy(temporary, threads=torch.get_num_threads()), goggles, simulation.num_worlds)
         result = evaluate_and_report(simulation, actor, seeds, about, out, segments.curve)
         measured = {name: result[name] for name in ("success_rate", "success_ci95", "spl", "episodes")}
         training = {**contract.training, **measured, "split": "test"}
@@ -294,16 +304,19 @@ def new_memory(config: TrainConfig, simulation: Simulation) -> Memory:
     return Memory(algo.frame_stack, algo.frame_stride, algo.averages_s, dt_s, simulation.num_worlds)
 
 
-def _collect_frames(simulation: Simulation, model: PPO, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
+def _collect_frames(
+    simulation: Simulation, model: PPO, config: TrainConfig, goggles: Goggles | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Real observations to compare the bundle on: stacked frames (F, K, H, W, 3), and what is measured (F, D)."""
-    actor, memory = ModelActor(model, new_memory(config, simulation)), new_memory(config, simulation)
+    actor, memory = ModelActor(model, new_memory(config, simulation), goggles), new_memory(config, simulation)
     everywhere = np.ones(simulation.num_worlds, bool)
     simulation.reset(np.arange(simulation.num_worlds), np.array(episode_seeds(0, simulation.num_worlds, "test")))
     frames, measured = [], []
     for step in range(EXPORT_FRAMES // simulation.num_worlds):
         begun = everywhere if step == 0 else ~everywhere
         observation = simulation.observe()
-        seen, remembered = memory.push(observation.image, observation.measured, begun)
+        image = look_through(goggles, observation.image)
+        seen, remembered = memory.push(image, observation.measured, begun)
         frames.append(seen)
         measured.append(remembered)
         simulation.step(actor.act(simulation, begun))

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
+from simgym.deploy.goggles import Goggles, look_through
 from simgym.deploy.policy import Memory, stack_channels
 from simgym.envs.simulation import Simulation, draw_episode_seed
 from simgym.envs.spaces import action_space, check_action
@@ -21,11 +22,11 @@ GUIDE_STD = 0.2  # of the expert's actions in guided worlds
 class SimulationVecEnv(VecEnv):
     """A batch whose observations are what a policy senses and, for training alone, ``privileged`` and ``expert``.
 
-    ``image`` (3K, H, W) uint8 has the frames that ``memory`` shows, oldest first; what the robot measures of itself,
-    with its averages, is called as the task calls it, ``velocity`` or ``proprio``; ``privileged``, for the critic, is
-    `Task.privileged`; ``expert`` (A,) float32, for imitation, is what the task's expert would do now. Without
-    ``bootstrap_time_limit`` the time limit counts as an end like any other, which is right for a critic that sees the
-    time left: hesitating then costs what success would have brought.
+    ``image`` (3K, H, W) uint8 has the frames that ``memory`` shows, oldest first, behind goggles if there are any; what
+    the robot measures of itself, with its averages, is called as the task calls it, ``velocity`` or ``proprio``;
+    ``privileged``, for the critic, is `Task.privileged`; ``expert`` (A,) float32, for imitation, is what the task's
+    expert would do now. Without ``bootstrap_time_limit`` the time limit counts as an end like any other, which is right
+    for a critic that sees the time left: hesitating then costs what success would have brought.
 
     The info of an ended episode has ``episode`` (return r, length l, seconds of simulated time t), the task's measures
     (`Task.info`), ``reward_terms`` summed over the episode and unweighted, and what SB3 asks for
@@ -38,8 +39,9 @@ class SimulationVecEnv(VecEnv):
         memory: Memory,
         seed: int = 0,
         bootstrap_time_limit: bool = True,
+        goggles: Goggles | None = None,
     ) -> None:
-        self.simulation, self._bootstrap = simulation, bootstrap_time_limit
+        self.simulation, self._bootstrap, self._goggles = simulation, bootstrap_time_limit, goggles
         camera, n, task = simulation.camera, simulation.num_worlds, simulation.task
         self._memory = memory
         low, high = (np.tile(bound, 1 + memory.averages.count) for bound in task.measured_range)
@@ -85,7 +87,8 @@ class SimulationVecEnv(VecEnv):
 
     def _observe(self, begun: np.ndarray | None) -> dict[str, np.ndarray]:
         observation = self.simulation.observe()
-        frames, measured = self._memory.push(observation.image, observation.measured, begun)  # (n, K, H, W, 3)
+        image = look_through(self._goggles, observation.image)
+        frames, measured = self._memory.push(image, observation.measured, begun)  # (n, K, H, W, 3)
         return {
             "image": stack_channels(frames),
             self.simulation.task.measured: measured,
@@ -143,7 +146,9 @@ class SimulationVecEnv(VecEnv):
         """Restart the ended worlds and put their first observations in the place of their last ones."""
         self._start(np.flatnonzero(done))
         fresh = self.simulation.observe()
-        frames, measured = self._memory.begin(fresh.image, fresh.measured, done)
+        image = fresh.image.copy()
+        image[done] = look_through(self._goggles, fresh.image[done])
+        frames, measured = self._memory.begin(image, fresh.measured, done)
         observation = {name: values.copy() for name, values in observation.items()}
         observation["image"][done] = stack_channels(frames)
         observation[self.simulation.task.measured][done] = measured

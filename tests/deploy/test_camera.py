@@ -214,13 +214,26 @@ class TestResampler:
         resampler, image = Resampler(Calibration.from_camera_info(80, 60, k, "", []), Camera()), random_image(Camera())
         np.testing.assert_array_equal(resampler(image), image)
 
-    def test_a_finer_real_image_is_averaged(self):
-        """The same view with 4x4 pixels for one: exactly their mean."""
-        real, camera = Camera(80, 64, 60, 60, 40, 32), Camera(20, 16, 15, 15, 10, 8)
+    @pytest.mark.parametrize("scale", [2, 8, 12, 24])
+    def test_a_finer_real_image_is_averaged(self, scale):
+        """The same view with so many pixels for one, and on the way shrunk or not: exactly their mean."""
+        camera = Camera(20, 16, 15, 15, 10, 8)
+        real = Camera(20 * scale, 16 * scale, *(scale * value for value in (15, 15, 10, 8)))
         image = random_image(real)
-        blocks = image.reshape(16, 4, 20, 4, 3).mean((1, 3))
+        blocks = image.reshape(16, scale, 20, scale, 3).mean((1, 3))
         resampled = Resampler(Calibration(real), camera)(image)
-        np.testing.assert_allclose(resampled, blocks, atol=0.51)
+        np.testing.assert_allclose(resampled, blocks, atol=1.01)  # both steps round
+
+    def test_what_is_shrunk_beforehand_looks_like_what_is_not(self):
+        """Through a lens: a picture of 640x480, and the same with a row and a column more, which no block tiles."""
+        k = Camera(640, 480, 480, 480, 322, 238)
+        odd = replace(k, width=641, height=481)
+        noise = cv2.GaussianBlur(random_image(odd), (0, 0), 4.0).astype(float)
+        image = np.interp(noise, (noise.min(), noise.max()), (0, 255)).astype(np.uint8)
+        lens, camera = ("plumb_bob", (-0.3, 0.1, 0.001, -0.001, 0.0)), Camera()
+        shrunk = Resampler(Calibration(k, *lens), camera)(image[:480, :640])
+        plain = Resampler(Calibration(odd, *lens), camera)(image)
+        np.testing.assert_allclose(shrunk[1:-1, 1:-1].astype(int), plain[1:-1, 1:-1], atol=6)
 
     @pytest.mark.parametrize(("model", "coefficients"), LENSES)
     def test_every_pixel_sees_along_its_ray(self, model, coefficients):

@@ -11,7 +11,7 @@ from simgym.deploy import Goggles, goggles_contract
 from simgym.goggles import export
 from simgym.goggles.data import to_float, to_uint8
 from simgym.goggles.export import ExportError, export_goggles
-from simgym.goggles.networks import Generator, make_generator
+from simgym.goggles.networks import Generator, make_generator, make_painter
 from tests.goggles.scenes import CAMERA, domains
 
 CONTRACT = goggles_contract("ChairNav", CAMERA, 5.0, ("real", "sim"), "Apache-2.0", {"method": "rcan"})
@@ -44,6 +44,19 @@ def test_parity_on_frames(tmp_path, name: str) -> None:
     assert difference < 0.01 and translated.std() > 20  # not grey in grey: the comparison meant something
     assert goggles.contract == CONTRACT
     np.testing.assert_array_equal(goggles.translate(frames[:1])[0], translated[0])
+
+
+def test_painters_decide_as_the_network_does(tmp_path) -> None:
+    torch.manual_seed(0)
+    colours, frames = torch.rand(5, 3), domains()["real"].rgb
+    painter = make_painter("mobile", torch.ones(5), colours, torch.tensor([1.0, 2.0, 1.0, 1.0, 1.0]))
+    nn.init.normal_(painter.trunk.head.weight, std=1.0)
+    export_goggles(painter, CONTRACT, tmp_path / "goggles.onnx", frames)
+    with torch.no_grad():
+        expected = to_uint8(painter.eval()(to_float(frames))).numpy()
+    translated = Goggles(tmp_path / "goggles.onnx").translate(frames)
+    assert (np.abs(translated.astype(int) - expected) > 1).mean() < 1e-4
+    assert len(np.unique(painter.with_scores(to_float(frames))[1].argmax(1))) > 1  # there was something to decide
 
 
 def test_the_published_generator_can_be_exported(tmp_path) -> None:

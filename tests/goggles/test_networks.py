@@ -111,9 +111,9 @@ COLOURS = torch.rand(5, 3, generator=torch.Generator().manual_seed(1))
 HEAVY = torch.tensor([1.0, 1.0, 1.0, 3.0, 1.0])
 
 
-def painter(weights: torch.Tensor = HEAVY) -> Painter:
+def painter(weights: torch.Tensor = HEAVY, caution: torch.Tensor | None = None) -> Painter:
     torch.manual_seed(0)
-    return make_painter("unet", weights, COLOURS).eval()
+    return make_painter("unet", weights, COLOURS, caution).eval()
 
 
 def test_a_sure_painter_paints_the_colours_of_classes() -> None:
@@ -127,6 +127,35 @@ def test_a_sure_painter_paints_the_colours_of_classes() -> None:
         painted, scores = network.with_scores(picture(24, 32))
     assert scores.shape == (1, 5, 24, 32) and bool((scores.argmax(1) == 2).all())
     torch.testing.assert_close((painted + 1) / 2, COLOURS[2].view(1, 3, 1, 1).expand(1, 3, 24, 32))
+
+
+def unsure(network: Painter, scores: list[float]) -> Painter:
+    """With these scores everywhere, and light at its middle."""
+    head = network.trunk.head
+    with torch.no_grad():
+        head.weight.zero_()
+        assert head.bias is not None
+        head.bias.zero_()
+        head.bias[: 4 * len(scores)] = torch.tensor(scores).repeat_interleave(4)
+    return network
+
+
+def test_an_unsure_painter_mixes_colours_in_training_and_decides_afterwards() -> None:
+    scores = [2.0, 0.0, 1.9, 0.0, 0.0]
+    network = unsure(painter(torch.ones(5)), scores)
+    mixture = torch.tensor(scores).softmax(0) @ COLOURS
+    with torch.no_grad():
+        decided, mixed = network(picture(24, 32)), network.train()(picture(24, 32))
+    torch.testing.assert_close((decided[0, :, 5, 5] + 1) / 2, COLOURS[0])
+    torch.testing.assert_close((mixed[0, :, 5, 5] + 1) / 2, mixture)
+
+
+@pytest.mark.parametrize(("caution", "painted"), [(1.0, 0), (1.05, 0), (1.2, 2)])
+def test_what_wants_caution_is_painted_only_where_it_is_so_much_more_probable(caution: float, painted: int) -> None:
+    """Class 0 is e^0.1 = 1.105 times as probable as class 2."""
+    network = unsure(painter(torch.ones(5), torch.tensor([caution, 1, 1, 1, 1])), [2.0, 0.0, 1.9, 0.0, 0.0])
+    with torch.no_grad():
+        torch.testing.assert_close((network(picture(24, 32))[0, :, 5, 5] + 1) / 2, COLOURS[painted])
 
 
 def test_a_painter_takes_the_weights_of_classes_out_again() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import yaml
@@ -40,6 +41,10 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err.splitlines()[-1]
 
 
+def operations(bundle: Path) -> set[str]:
+    return {node.op_type for node in onnx.load(bundle).graph.node}
+
+
 def test_color_needs_no_network(tmp_path: Path, sources: dict[str, Path], capsys) -> None:
     out = tmp_path / "run"
     words = (f"sim={sources['sim']}", f"real={sources['real']}", "goggles/method=color", "segmentation_steps=0")
@@ -57,7 +62,14 @@ def test_color_needs_no_network(tmp_path: Path, sources: dict[str, Path], capsys
 def test_a_whole_training_and_its_resumption(tmp_path: Path, sources: dict[str, Path], capsys) -> None:
     out = tmp_path / "run"
     words = [f"{name}={sources[name]}" for name in ("sim", "pairs")] + [f"real={sources['labelled_real']}"]
-    words += [*TINY, "steps=4", "checkpoint_every=2", "pictures_every=2", "goggles.method.semantic_accuracy=0"]
+    words += [
+        *TINY,
+        "quantized=false",
+        "steps=4",
+        "checkpoint_every=2",
+        "pictures_every=2",
+        "goggles.method.semantic_accuracy=0",
+    ]
     assert run(*words, f"out={out}") == 0
     written = {path.name for path in out.iterdir()}
     assert written == {
@@ -69,6 +81,7 @@ def test_a_whole_training_and_its_resumption(tmp_path: Path, sources: dict[str, 
     assert "chair" in metrics["segmentation"]["pairs"]["iou"]
     assert metrics["real"]["content"]["after"]["accuracy"] >= 0  # its labels measure, and teach nothing
     assert metrics["pairs"]["paired_l1"]["after"] > 0
+    assert not metrics["quantized"] and "QuantizeLinear" not in operations(out / "goggles.onnx")
     page = (out / "report.html").read_text()
     assert "<img" in page and 'src="http' not in page and "canonical twin" in page and "hybrid" in page
     assert yaml.safe_load((out / "config.yaml").read_text())["sim"] == str(sources["sim"].resolve())
@@ -91,6 +104,7 @@ def test_pairs_alone_are_enough_for_rcan(tmp_path: Path, sources: dict[str, Path
     assert run(*words) == 0
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["real"] is None and metrics["pairs"]["kid"] is not None
+    assert metrics["quantized"] and "QuantizeLinear" in operations(out / "goggles.onnx")
     assert not metrics["segmentation_ready"]
     assert "the semantic terms stay out" not in capsys.readouterr().out, "labels of pairs are true"
     assert Goggles(out / "goggles.onnx").contract.domains == ("pairs", "sim")

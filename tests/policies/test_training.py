@@ -20,6 +20,7 @@ import yaml
 from stable_baselines3 import PPO
 
 import simgym.train as train_command
+from simgym import checkpoint
 from simgym.config.command import run_command
 from simgym.config.compose import load_config
 from simgym.config.schema import TrainConfig
@@ -27,8 +28,8 @@ from simgym.deploy.camera import Calibration
 from simgym.deploy.policy import Policy
 from simgym.envs.robot import ASSETS
 from simgym.errors import UserError
-from simgym.policies import checkpoint, training
-from simgym.policies.checkpoint import save_model
+from simgym.policies import saving, training
+from simgym.policies.saving import save_model
 from simgym.policies.training import train
 from tests.test_files import full_disk
 
@@ -55,7 +56,7 @@ TINY = [
     "env.time_limit_s=4",
 ]
 
-RUN = ["env=ChairNav", "domain=adr", *TINY]  # with everything that a checkpoint must bring back
+RUN = ["env=ChairNav", "domain=adr", "goggles=pretrained", *TINY]  # with everything that a checkpoint must bring back
 
 
 def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -74,7 +75,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
-    path = checkpoint.latest_checkpoint(out / "checkpoints")
+    path = checkpoint.latest_checkpoint(out)
     assert path is not None and path.name == "step_0000000384.pt"
     return torch.load(path, weights_only=True)["policy"]
 
@@ -117,6 +118,28 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_left_alone(
     )
     assert [row["mean_return"] for row in alone["curve"]] == [row["mean_return"] for row in stopped["curve"]]
     assert alone["curriculum"] == stopped["curriculum"] and any(alone["curriculum"]["outcomes"].values())
+
+
+def test_a_training_behind_goggles_begins_with_the_weights_of_another_one(left_alone: Path, tmp_path: Path) -> None:
+    out = tmp_path / "behind"
+    words = ["goggles=pretrained", "domain=randomized", *TINY, "algo.total_steps=64", "algo.learning_rate=0"]
+    process = start(out, *words, f"start={left_alone}", f"out={out}")
+    printed = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, printed
+    begun = torch.load(out / "checkpoints" / "step_0000000064.pt", weights_only=True)
+    assert begun["num_timesteps"] == 64
+    for name, tensor in weights(left_alone).items():
+        assert torch.equal(tensor, begun["policy"][name]), name
+    assert json.loads((out / "eval.json").read_text())["goggles"] == "pretrained"
+
+
+def test_weights_that_do_not_fit_are_one_clear_line(tiny_model: Callable[..., PPO], tmp_path: Path) -> None:
+    model = tiny_model()
+    path = saving.save_training(tmp_path, model, {})
+    saving.begin_with(path, model)
+    torch.save({"policy": {"other": torch.zeros(3)}}, path)
+    with pytest.raises(UserError, match=r"does not fit: start= wants the same task and widths of algo"):
+        saving.begin_with(path, model)
 
 
 def test_a_policy_for_another_task_comes_out_as_a_bundle_too(tmp_path: Path) -> None:
@@ -182,20 +205,20 @@ def test_a_corrupt_checkpoint_is_one_clear_line(left_alone: Path, tmp_path: Path
     (out / "config.yaml").write_text((left_alone / "config.yaml").read_text())
     whole = (left_alone / "checkpoints" / "step_0000000128.pt").read_bytes()
     (out / "checkpoints" / "step_0000000128.pt").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"step_0000000128\.pt cannot be resumed from"):
+    with pytest.raises(UserError, match=r"step_0000000128\.pt cannot be read"):
         train(load_config(TrainConfig, out / "config.yaml"), out, resume=True)
 
 
 def test_a_foreign_checkpoint_is_one_clear_line(tiny_model: Callable[..., PPO], tmp_path: Path) -> None:
     model = tiny_model()
-    whole = torch.load(checkpoint.save_checkpoint(tmp_path, model, {}), weights_only=True)
+    whole = torch.load(saving.save_training(tmp_path, model, {}), weights_only=True)
     for missing in whole:
         torch.save({name: value for name, value in whole.items() if name != missing}, tmp_path / "foreign.pt")
         with pytest.raises(UserError, match=rf"foreign\.pt cannot be resumed from \(it has no '{missing}'\)"):
-            checkpoint.load_checkpoint(tmp_path / "foreign.pt", model)
+            saving.load_training(tmp_path / "foreign.pt", model)
 
 
-@pytest.mark.parametrize("save", [checkpoint.save_checkpoint, lambda folder, model, _: save_model(folder, model)])
+@pytest.mark.parametrize("save", [saving.save_training, lambda folder, model, _: save_model(folder, model)])
 def test_a_full_disk_leaves_no_half_file(save: Callable, tiny_model: Callable[..., PPO], tmp_path: Path) -> None:
     model = tiny_model()
     with pytest.raises(OSError) as caught, full_disk():
@@ -208,9 +231,11 @@ def test_only_the_newest_checkpoints_are_kept(tiny_model: Callable[..., PPO], tm
     model = tiny_model()
     assert checkpoint.latest_checkpoint(tmp_path) is None
     for model.num_timesteps in range(100, 700, 100):
-        checkpoint.save_checkpoint(tmp_path, model, {})
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"step_{i:010d}.pt" for i in (400, 500, 600)]
-    assert checkpoint.latest_checkpoint(tmp_path) == tmp_path / "step_0000000600.pt"
+        saving.save_training(tmp_path, model, {})
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        f"step_{i:010d}.pt" for i in (400, 500, 600)
+    ]
+    assert checkpoint.latest_checkpoint(tmp_path) == tmp_path / "checkpoints" / "step_0000000600.pt"
 
 
 def run(*words: str) -> int:
@@ -225,6 +250,8 @@ def run(*words: str) -> int:
         (["env.control_rate_hz=7"], 2, "divisor of 20"),
         (["algo.frame_stack=17"], 2, "must be at most 16"),
         (["algo.batch_size=8000"], 2, "algo.batch_size=8000: must be at least 2 and at most"),
+        (["start=nowhere"], 1, "start=nowhere: expected the folder of a training of a policy, with a checkpoint"),
+        (["goggles=nowhere.onnx"], 1, "nowhere.onnx"),
         (["resume="], 2, "resume= is empty"),
         (["resume=nowhere"], 1, "resume=nowhere: expected the folder of a run, with its config.yaml"),
         (["resume=nowhere", "algo.total_steps=5"], 2, "so give no other key"),

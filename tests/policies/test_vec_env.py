@@ -21,9 +21,12 @@ STACK = 3
 SHORT = chair_nav(time_limit_s=2.0)  # 10 steps
 
 
-def make(n: int = 3, stack: int = STACK, seed: int = 0, config=SHORT, domain: str = "randomized", averages=()) -> Any:
+def make(
+    n: int = 3, stack: int = STACK, seed: int = 0, config=SHORT, domain: str = "randomized", averages=(), goggles=None
+) -> Any:
     simulation = Simulation(config, DOMAINS[domain], n)
-    return SimulationVecEnv(simulation, Memory(stack, 1, averages, simulation.task.control_dt_s, n), seed=seed)
+    memory = Memory(stack, 1, averages, simulation.task.control_dt_s, n)
+    return SimulationVecEnv(simulation, memory, seed=seed, goggles=goggles)
 
 
 def actions(n: int, steps: int) -> np.ndarray:
@@ -77,6 +80,34 @@ def test_frames_are_stacked_oldest_first_and_refilled_where_an_episode_begins(st
                 shown[world] = [*shown[world][1:], picture]
             np.testing.assert_array_equal(frames_of(observation["image"])[world], np.stack(shown[world]))
     assert restarts >= 6
+
+
+class Negative:
+    """Goggles whose work is easy to tell, and which count it."""
+
+    def __init__(self) -> None:
+        self.translated = 0
+
+    def translate(self, images: np.ndarray) -> np.ndarray:
+        self.translated += len(images)
+        return 255 - images
+
+
+def test_behind_goggles_every_frame_is_a_translated_one_and_none_is_translated_twice():
+    goggles = Negative()
+    bare, behind = make(), make(goggles=goggles)
+    np.testing.assert_array_equal(behind.reset()["image"], 255 - bare.reset()["image"])
+    restarts = 0
+    for action in actions(3, 40):
+        expected, _, ended, told = bare.step(action)
+        observation, _, done, infos = behind.step(action)
+        np.testing.assert_array_equal(observation["image"], 255 - expected["image"])
+        for world in np.flatnonzero(done):
+            terminal, other = (info[world]["terminal_observation"]["image"] for info in (infos, told))
+            np.testing.assert_array_equal(terminal, 255 - other)
+        restarts += done.sum()
+        np.testing.assert_array_equal(done, ended)
+    assert restarts >= 6 and goggles.translated == 3 * 41 + restarts
 
 
 def test_infos_of_ended_episodes_tell_them_and_those_of_running_ones_are_empty():

@@ -1,4 +1,4 @@
-"""Checkpoints: everything a training needs to go on exactly, in one file that holds no pickled code."""
+"""A model and its training on disk: checkpoints to go on from, and files that Stable-Baselines3 loads."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from simgym.checkpoint import read_checkpoint, save_checkpoint
 from simgym.errors import UserError
 from simgym.files import write_bytes
 
 if TYPE_CHECKING:
     from stable_baselines3 import PPO
 
-PATTERN = "step_*.pt"
-KEEP = 3  # the newest ones; older ones are deleted
 
-
-def save_checkpoint(folder: Path, model: PPO, progress: dict[str, Any]) -> Path:
+def save_training(run: Path, model: PPO, progress: dict[str, Any]) -> Path:
     """Write weights, optimizer and counters; ``progress`` (plain numbers, strings, lists, dicts) goes along."""
     state = {
         "policy": model.policy.state_dict(),
@@ -27,13 +23,7 @@ def save_checkpoint(folder: Path, model: PPO, progress: dict[str, Any]) -> Path:
         "n_updates": model._n_updates,
         "progress": progress,
     }
-    path = folder / f"step_{model.num_timesteps:010d}.pt"
-    buffer = io.BytesIO()  # torch's own writer gives no reason where the disk is full
-    torch.save(state, buffer)
-    write_bytes(path, buffer.getbuffer())
-    for old in sorted(folder.glob(PATTERN))[:-KEEP]:
-        old.unlink()
-    return path
+    return save_checkpoint(run, model.num_timesteps, state)
 
 
 def save_model(path: Path, model: PPO) -> None:
@@ -43,19 +33,23 @@ def save_model(path: Path, model: PPO) -> None:
     write_bytes(path, buffer.getbuffer())
 
 
-def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint of a run's ``checkpoints`` folder; None where it ended before the first one."""
-    return max(folder.glob(PATTERN), default=None)
-
-
-def load_checkpoint(path: Path, model: PPO) -> dict[str, Any]:
-    """Put a checkpoint into a freshly built model; returns its ``progress``. Raises UserError where it does not fit."""
+def begin_with(path: Path, model: PPO) -> None:
+    """Put another training's weights into a fresh model, and nothing else. Raises UserError where they do not fit."""
+    state = read_checkpoint(path, model.device)
     try:
-        state = torch.load(path, map_location=model.device, weights_only=True)
+        model.policy.load_state_dict(state["policy"])
+    except (KeyError, RuntimeError) as error:
+        raise UserError(f"{path} does not fit: start= wants the same task and widths of algo ({error})") from error
+
+
+def load_training(path: Path, model: PPO) -> dict[str, Any]:
+    """Put a checkpoint into a freshly built model; returns its ``progress``. Raises UserError where it does not fit."""
+    state = read_checkpoint(path, model.device)
+    try:
         model.policy.load_state_dict(state["policy"])
         model.policy.optimizer.load_state_dict(state["optimizer"])
         model.num_timesteps, model._n_updates = state["num_timesteps"], state["n_updates"]
         return dict(state["progress"])
-    except Exception as error:  # torch raises many kinds for a truncated or foreign file
+    except Exception as error:  # torch raises many kinds for what is of another model
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(f"{path} cannot be resumed from ({reason}): delete it to use an earlier checkpoint") from error
