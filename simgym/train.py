@@ -9,7 +9,7 @@ Examples:
     python -m simgym.train env=ChairNav domain=randomized algo.total_steps=2e6 seed=2
     python -m simgym.train env=ChairNav algo.learning_rate=3e-4 env.reward.collision=-5
     python -m simgym.train -m env=ChairNav seed=1,2,3
-    python -m simgym.train env=ChairNav goggles=pretrained domain=randomized start=runs/x algo.imitation_steps=0
+    python -m simgym.train env=ChairNav start=runs/x goggles=pretrained domain=lifelike algo.imitation_steps=0
     python -m simgym.train resume=runs/train/ChairNav/2026-11-23_10-00-00
 """
 

@@ -314,9 +314,52 @@ RANDOMIZED = DomainConfig(
     look="randomized",
     randomization=RandomizationConfig(enabled=True, clutter=ClutterRanges(furniture=(0, 6), wall_items=(0, 8))),
 )
+# For what stands between a camera and a policy: colours that occur, flaws of cameras, little else out of the ordinary.
+LIFELIKE = DomainConfig(
+    name="lifelike",
+    look="randomized",
+    flaws=FlawRanges(
+        lens_k1=(-0.05, 0.05),
+        lens_blur_px=(0.2, 0.7),
+        vignetting=(0.0, 0.4),
+        exposure_ev=(-0.6, 0.4),
+        exposure_drift_ev=(0.0, 0.2),
+        white_balance_ev=(-0.2, 0.2),
+        white_balance_drift_ev=(0.0, 0.06),
+        read_noise=(0.0, 4.0),
+        shot_noise=(0.0, 8.0),
+        exposure_time_s=(0.0, 0.035),
+        readout_s=(0.0, 0.03),
+        jpeg_loss=(0, 45),
+        dropped=(0.0, 0.05),
+        stalled=(0.0, 0.015),
+        latency_steps=(0, 1),
+    ),
+    randomization=RandomizationConfig(
+        enabled=True,
+        look=LookRanges(
+            natural_probability=0.75,
+            brightness=(0.1, 1.0),
+            ambient=(0.3, 0.9),
+            texture_probability=0.5,
+            camera_height_m=(-0.04, 0.04),
+            camera_pitch_deg=(-4.0, 4.0),
+            focal_scale=(0.94, 1.06),
+        ),
+        clutter=ClutterRanges(furniture=(0, 8), wall_items=(0, 8)),
+        dynamics=DynamicsRanges(
+            mass_scale=(0.9, 1.15),
+            wheel_friction_scale=(0.7, 1.2),
+            actuator_gain_scale=(0.85, 1.15),
+            actuator_lag_s=(0.0, 0.08),
+            action_delay_steps=(0, 0),
+        ),
+    ),
+)
 DOMAINS = {
     "sim": DomainConfig(),
     "randomized": RANDOMIZED,
+    "lifelike": LIFELIKE,
     "adr": replace(RANDOMIZED, name="adr", adr=ADRConfig(enabled=True)),
     "standin": STANDIN,
 }

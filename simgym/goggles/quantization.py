@@ -83,7 +83,7 @@ class _Frames(CalibrationDataReader):
     def __init__(self, name: str, frames: np.ndarray) -> None:
         self._batches = ({name: frames[start : start + AT_ONCE]} for start in range(0, len(frames), AT_ONCE))
 
-    def get_next(self) -> dict[str, Any] | None:  # type: ignore[override]
+    def get_next(self) -> dict[str, Any] | None:
         """The next batch; None after the last one."""
         return next(self._batches, None)
 
