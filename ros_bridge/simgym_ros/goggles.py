@@ -206,9 +206,9 @@ class GogglesNode(BridgeNode):
         translated = goggles.translate(resampled[None])[0]
         inference_s = time.perf_counter() - start_s
         header = frame.message.header
-        self._info.publish(images.camera_info_message(header, goggles.contract.camera))
-        self._image.publish(images.image_message(header, translated))
+        self._image.publish(images.image_message(header, translated))  # first: it is what somebody waits for
         self._figures.published(self.age_s(header.stamp), inference_s)
+        self._info.publish(images.camera_info_message(header, goggles.contract.camera))
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, CodecError | CameraError | PolicyError):
