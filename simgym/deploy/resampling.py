@@ -10,7 +10,7 @@ import numpy as np
 from .camera import ASSUMED_FOV_DEG, Calibration, Camera, CameraError
 
 MAX_SUPERSAMPLING = 8
-SAMPLES_LEFT = 4  # a simulated pixel and axis, that shrinking leaves to look up: it blurs by a twentieth, 2 by a fifth
+SAMPLES_LEFT = 3  # a simulated pixel and axis, that shrinking leaves to look up: it blurs by a tenth, 2 by a fifth
 SIZES_KEPT = 8  # resamplers are some megabytes, and a camera has one size at a time
 
 
