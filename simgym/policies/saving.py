@@ -50,6 +50,6 @@ def load_training(path: Path, model: PPO) -> dict[str, Any]:
         model.policy.optimizer.load_state_dict(state["optimizer"])
         model.num_timesteps, model._n_updates = state["num_timesteps"], state["n_updates"]
         return dict(state["progress"])
-    except Exception as error:  # torch raises many kinds for what is of another model
+    except (KeyError, ValueError, RuntimeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(f"{path} cannot be resumed from ({reason}): delete it to use an earlier checkpoint") from error
