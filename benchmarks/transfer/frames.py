@@ -16,9 +16,11 @@ from simgym.envs.looks.canonical import read_classes
 from simgym.envs.scene import Semantic
 from simgym.files import write_bytes
 from simgym.goggles.frames import Frames
-from simgym.goggles.metrics import l1, temporal_error
+from simgym.goggles.metrics import Translate, l1, temporal_error, warped_temporal_error
 from simgym.goggles.sources import read_frames
 from simgym.goggles.training import translate
+
+from . import motion
 
 MEASURES = "measures.json"
 WANTED = {"ChairNav": Semantic.CHAIR, "Grasp": Semantic.OBJECT}  # what the robot looks for
@@ -26,11 +28,12 @@ WANTED = {"ChairNav": Semantic.CHAIR, "Grasp": Semantic.OBJECT}  # what the robo
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureConfig:
-    """Of one run: the task, the goggles (None: without), and a folder that `simgym.collect` wrote."""
+    """Of one run: the task, the goggles (None: without), what `simgym.collect` wrote, and what `motion` wrote."""
 
     task: str
     goggles: str | None
     frames: str
+    motion: str
     out: str
 
 
@@ -38,7 +41,8 @@ def main(config: MeasureConfig) -> None:
     """Write ``measures.json``, see `measure`."""
     frames = load(config.frames)
     with run_folder(config) as out:
-        result = measure(frames, Goggles(config.goggles) if config.goggles else None, WANTED[config.task])
+        look = partial(translate, Goggles(config.goggles)) if config.goggles else np.copy
+        result = measure(frames, look, WANTED[config.task]) | {"warped_temporal_error": flicker(config.motion, look)}
         write_bytes(out / MEASURES, (json.dumps(result, indent=1) + "\n").encode())
 
 
@@ -47,7 +51,7 @@ def load(folder: str) -> Frames:
     return read_frames(folder, SourceConfig(min_change=0.0))[0]
 
 
-def measure(frames: Frames, goggles: Goggles | None, wanted: Semantic) -> dict[str, Any]:
+def measure(frames: Frames, look: Translate, wanted: Semantic) -> dict[str, Any]:
     """How near translations are to the canonical twins.
 
     Returns:
@@ -56,7 +60,6 @@ def measure(frames: Frames, goggles: Goggles | None, wanted: Semantic) -> dict[s
         what the robot looks for and those that are; ``temporal_error`` in grey levels.
     """
     assert frames.segmentation is not None and frames.canonical is not None
-    look = partial(translate, goggles) if goggles else np.copy
     seen = look(frames.rgb)
     classes = read_classes(seen)
     passing, real = classes == wanted, frames.segmentation == wanted
@@ -67,3 +70,9 @@ def measure(frames: Frames, goggles: Goggles | None, wanted: Semantic) -> dict[s
         "wanted_iou": float((passing & real).sum() / max((passing | real).sum(), 1)),
         "temporal_error": temporal_error(look, frames.rgb, seen),
     }
+
+
+def flicker(path: str, look: Translate) -> float:
+    """Mean `warped_temporal_error` of the drives that `motion` wrote there."""
+    errors = [warped_temporal_error(look(drive.rgb), drive.flow, drive.known) for drive in motion.load(path)]
+    return float(np.mean(errors))

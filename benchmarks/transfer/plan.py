@@ -17,6 +17,7 @@ from simgym.policies.collection import fresh_frames
 from simgym.shipped import PRETRAINED, bundle_path
 
 from .frames import MEASURES, MeasureConfig
+from .motion import MOTION, MotionConfig
 from .pieces import Piece
 
 SIM, SAME, NEW, PHOTOS = "sim", "same_place", "new_places", "photographs"
@@ -27,6 +28,7 @@ HALVES = {
 }
 GENERATORS = ("unet", "mobile", "resnet9")
 TEST_SEED = 41001  # of what is judged
+DRIVES_FROM = 8  # test frames: for so many there is one drive
 USUAL = GogglesTrainConfig()
 
 
@@ -57,6 +59,7 @@ class Setting:
         domain: where episodes are driven.
         frames: to train on; None where no goggles are worn.
         test_frames: to measure on.
+        motion: drives to measure flicker on.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Setting:
     domain: DomainConfig
     frames: Piece | None = None
     test_frames: Piece | None = None
+    motion: Piece | None = None
 
 
 @dataclass(frozen=True)
@@ -162,8 +166,8 @@ class _Maker:
         """A row in a setting."""
         training = self._train(row, setting.frames, setting.name) if setting.frames else None
         measures = None
-        if setting.test_frames and row.policy == "canonical":
-            measures = self._measure(row, setting, setting.test_frames, training)
+        if setting.test_frames and setting.motion and row.policy == "canonical":
+            measures = self._measure(row, setting, setting.test_frames, setting.motion, training)
         return Cell(row, setting, self._evaluate(row, setting, training), training, measures)
 
     def photographs(self, row: Row, photos: Path) -> Piece:
@@ -182,7 +186,15 @@ class _Maker:
         domain = replace(DOMAINS["standin"], place=place)
         taught = self._collect(name, domain, paired=False, driver=self.options.driver)
         shown = self._collect(f"{name}_test", domain, paired=True, split="test")
-        return Setting(name, half, domain, taught, shown)
+        return Setting(name, half, domain, taught, shown, self._record(name, domain))
+
+    def _record(self, name: str, domain: DomainConfig) -> Piece:
+        folder = self.options.out / "frames" / f"{name}_motion"
+        drives = math.ceil(self.options.test_frames / DRIVES_FROM)
+        config = MotionConfig(
+            env=self._env, domain=fresh_frames(domain), drives=drives, seed=TEST_SEED, split="test", out=str(folder)
+        )
+        return Piece(folder, "benchmarks.transfer.motion", config, MOTION)
 
     def _collect(
         self, name: str, domain: DomainConfig, paired: bool, split: str = "train", driver: str = "expert"
@@ -236,14 +248,17 @@ class _Maker:
         )
         return Piece(folder, "simgym.evaluate", config, "eval.json", (training,) if training else (), files)
 
-    def _measure(self, row: Row, setting: Setting, frames: Piece, training: Piece | None) -> Piece:
+    def _measure(self, row: Row, setting: Setting, frames: Piece, motion: Piece, training: Piece | None) -> Piece:
         folder = self.options.out / "measures" / f"{row.name}-{setting.name}"
         config = MeasureConfig(
-            task=self.options.env, goggles=_bundle(training), frames=str(frames.folder), out=str(folder)
+            task=self.options.env,
+            goggles=_bundle(training),
+            frames=str(frames.folder),
+            motion=str(motion.path),
+            out=str(folder),
         )
-        return Piece(
-            folder, "benchmarks.transfer.frames", config, MEASURES, (frames, *((training,) if training else ()))
-        )
+        needs = (frames, motion, *((training,) if training else ()))
+        return Piece(folder, "benchmarks.transfer.frames", config, MEASURES, needs)
 
     def _policy(self, row: Row) -> tuple[str, tuple[Path, ...]]:
         """The ``policy=`` of a row and the file behind it."""

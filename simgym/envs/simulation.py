@@ -24,6 +24,7 @@ from .drive import CommandPath
 from .dynamics import sample_dynamics
 from .engines import make_engine
 from .looks import make_look, paint_objects
+from .motion import CameraPose
 from .places import SPLITS, place_of
 from .renderers import Frames, make_renderer
 from .tasks import Outcome, make_task
@@ -260,10 +261,17 @@ class Simulation:
 
     def canonical(self) -> Frames:
         """Every world at this moment in the canonical look; only of a simulation with a twin, see `CanonicalTwin`."""
+        state = self.engine.state
+        return self._with_twin().render(state.moving_pos, state.moving_quat)
+
+    def camera_pose(self, world: int) -> CameraPose:
+        """Where the camera was when `canonical` was called last."""
+        return self._with_twin().camera_pose(world)
+
+    def _with_twin(self) -> CanonicalTwin:
         if self._twin is None:
             raise ValueError("this simulation has no canonical twin: make it with twin=True")
-        state = self.engine.state
-        return self._twin.render(state.moving_pos, state.moving_quat)
+        return self._twin
 
     def overview(self, world: int, side_px: int = 240) -> tuple[np.ndarray, float]:
         """A picture of the room from high above, (S, S, 3) uint8 with x to the right and y up, and its edge in metres.

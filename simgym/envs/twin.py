@@ -10,7 +10,9 @@ from simgym.deploy.camera import Camera
 
 from .draw import Layout, Look
 from .looks.canonical import canonical_look
-from .renderers import Frames, make_renderer
+from .motion import CameraPose
+from .renderers import Frames
+from .renderers.raster import RasterRenderer
 from .scene import Scene, Semantic, Shape
 
 
@@ -29,7 +31,7 @@ class CanonicalTwin:
     """
 
     def __init__(self, scene: Scene, camera: Camera, num_worlds: int) -> None:
-        self._renderer = make_renderer("raster")
+        self._renderer = RasterRenderer()
         self._renderer.load(scene, camera, num_worlds)
         self._look = canonical_look(scene)
         self._shown = ~decoration(scene)[: scene.num_placed_parts]
@@ -43,6 +45,10 @@ class CanonicalTwin:
     def render(self, moving_pos: np.ndarray, moving_quat: np.ndarray) -> Frames:
         """See `Renderer.render`; of all worlds."""
         return self._renderer.render(moving_pos, moving_quat)
+
+    def camera_pose(self, world: int) -> CameraPose:
+        """See `RasterRenderer.camera_pose`."""
+        return self._renderer.camera_pose(world)
 
     def close(self) -> None:
         """See `Renderer.close`."""

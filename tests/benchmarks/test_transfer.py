@@ -53,6 +53,7 @@ class Recorder:
     def _write(self, folder: Path, module: str, config: Any) -> None:
         products: dict[str, dict[str, Any]] = {
             "simgym.collect": {"frames.csv": ""},
+            "benchmarks.transfer.motion": {"motion.npz": ""},
             "simgym.goggles.train": {"metrics.json": METRICS, "goggles.onnx": ""},
             "simgym.evaluate": {"episodes.csv": _episodes(folder.name), "eval.json": {}},
             "simgym.evaluate_photos": {"photos.json": PHOTOS},
@@ -171,7 +172,7 @@ class TestPieces:
         lines = [line.split() for line in capsys.readouterr().out.splitlines() if "to do" in line]
         assert [line[-1] for line in lines] == [
             *("frames/sim", "frames/randomized", "frames/place_0", "goggles/color-place_0"),
-            *("evaluations/color-place_0", "frames/place_0_test", "measures/color-place_0"),
+            *("evaluations/color-place_0", "frames/place_0_test", "frames/place_0_motion", "measures/color-place_0"),
         ]
 
     def test_other_settings_are_refused_or_made_anew(self, recorder: Recorder, capsys) -> None:

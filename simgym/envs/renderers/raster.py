@@ -16,6 +16,7 @@ from simgym.cores import usable_cores
 from simgym.deploy.camera import Camera
 
 from ..draw import Layout, Look
+from ..motion import CameraPose
 from ..scene import Part, Scene
 from . import Frames, raster_lamps
 from . import raster_kernels as kernels
@@ -102,6 +103,12 @@ class RasterRenderer:
         rows = self._worlds if worlds is None else np.asarray(worlds, np.int64)
         self._draw(rows, self._worlds, self._views, self.supersample, self._scratch, self._target)
         return self._frames
+
+    def camera_pose(self, world: int) -> CameraPose:
+        """Where a world's camera was at the last render."""
+        view = self._views[world]
+        in_samples = np.array([view[name] for name in ("fx", "fy", "cx", "cy")])
+        return CameraPose(in_samples / self.supersample, view["eye"].copy(), view["rotation"].copy())
 
     def snapshot(
         self, world: int, camera: Camera, position: ArrayLike, target: ArrayLike, supersample: int = 3
