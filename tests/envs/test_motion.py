@@ -90,7 +90,7 @@ def test_the_flow_of_a_driving_robot_explains_what_its_camera_sees() -> None:
         frames.append(twin.rgb.copy())
         depths.append(np.where(twin.segmentation[..., 0] == Semantic.ROBOT, np.inf, twin.depth))
         poses.append([simulation.camera_pose(world) for world in range(4)])
-        simulation.step(np.tile(np.float32([0.5, 0.4]), (4, 1)))
+        simulation.step(np.full((4, 2), 0.5, np.float32))
     simulation.close()
     errors = []
     for world in range(4):
