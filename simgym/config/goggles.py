@@ -15,6 +15,8 @@ from .option import option
 
 CLASSES = tuple(member.name.lower() for member in Semantic)  # by the number that a pixel of a segmentation holds
 
+THINGS = ("chair", "table", "cabinet", "box", "bin", "plant", "clutter", "object")  # what stands about
+
 
 @dataclass(frozen=True, kw_only=True)
 class GogglesMethod:
@@ -52,9 +54,9 @@ class NetworkMethod(GogglesMethod):
     )
     sure: float = option(0.7, "probability of a label from which on the average is believed", low=0.0, high=1.0)
     important: tuple[str, ...] = option(
-        ("chair", "object"), "classes that weigh more in what pairs teach", choices=CLASSES
+        THINGS, "classes that weigh more in what pairs teach: few pixels are theirs", choices=CLASSES
     )
-    importance: float = option(3.0, "how much more", low=1.0)
+    importance: float = option(4.0, "how much more", low=1.0)
     caution: float = option(
         3.0,
         "how much worse it is to take something for floor than floor for something, where labels are taught",
