@@ -15,30 +15,16 @@ from .tasks.chair_nav.config import ClutterRanges
 from .terms import CHOICES, LiveTerms, Terms, check_terms
 
 MAX_DELAY_STEPS = 5
+DRAWN_LOOKS = {"randomized": "look", "mistaken": "mistakes"}  # and the groups of their terms
+CLASS_COLOURED = ("canonical", "mistaken")  # looks in which a thing has the colour of a class, not one of its own
+GROUPS = ("look", "mistakes", "clutter", "dynamics")  # of terms, in `RandomizationConfig`
 OFF = (0, 0)  # the range that switches off what a task may ignore
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookRanges(LiveTerms):
-    """Terms of the randomized look, each a range (lowest, highest); a range of zero width is exact."""
+class MountRanges(LiveTerms):
+    """Terms of how the camera is mounted, each a range (lowest, highest); a range of zero width is exact."""
 
-    saturation: tuple[float, float] = span((0.0, 0.9), "of a colour", operation="set", live=True, low=0.0, high=1.0)
-    brightness: tuple[float, float] = span((0.25, 1.0), "of a colour", operation="set", live=True, low=0.0, high=1.0)
-    natural_probability: float = option(
-        0.0, "share of the episodes in which things have the colours of lived-in rooms", low=0.0, high=1.0
-    )
-    texture_probability: float = option(0.6, "share of the parts that are textured", low=0.0, high=1.0)
-    texture_size_m: tuple[float, float] = span(
-        (0.2, 1.5), "edge of one repeat", operation="set", live=True, unit="m", low=0.01
-    )
-    light_elevation_deg: tuple[float, float] = span(
-        (25.0, 85.0), "above the horizon", operation="set", live=True, unit="deg", high=90.0
-    )
-    light: tuple[float, float] = span((0.2, 0.8), "directional intensity", operation="set", live=True, low=0.0)
-    ambient: tuple[float, float] = span((0.45, 0.9), "ambient intensity", operation="set", live=True, low=0.0)
-    light_tint: tuple[float, float] = span(
-        (0.8, 1.0), "of each colour channel", operation="scale", live=True, low=0.0, nominal=1
-    )
     camera_height_m: tuple[float, float] = span(
         (-0.05, 0.05), "of the camera", operation="add", live=True, unit="m", nominal=0
     )
@@ -68,7 +54,50 @@ class LookRanges(LiveTerms):
     focal_scale: tuple[float, float] = span(
         (0.93, 1.07), "focal length, so the field of view", operation="scale", low=0.2, nominal=1
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaintRanges(LiveTerms):
+    """Terms of colours, textures and light, each a range (lowest, highest); a range of zero width is exact."""
+
+    saturation: tuple[float, float] = span((0.0, 0.9), "of a colour", operation="set", live=True, low=0.0, high=1.0)
+    brightness: tuple[float, float] = span((0.25, 1.0), "of a colour", operation="set", live=True, low=0.0, high=1.0)
+    natural_probability: float = option(
+        0.0, "share of the episodes in which things have the colours of lived-in rooms", low=0.0, high=1.0
+    )
+    texture_probability: float = option(0.6, "share of the parts that are textured", low=0.0, high=1.0)
+    texture_size_m: tuple[float, float] = span(
+        (0.2, 1.5), "edge of one repeat", operation="set", live=True, unit="m", low=0.01
+    )
+    light_elevation_deg: tuple[float, float] = span(
+        (25.0, 85.0), "above the horizon", operation="set", live=True, unit="deg", high=90.0
+    )
+    light: tuple[float, float] = span((0.2, 0.8), "directional intensity", operation="set", live=True, low=0.0)
+    ambient: tuple[float, float] = span((0.45, 0.9), "ambient intensity", operation="set", live=True, low=0.0)
+    light_tint: tuple[float, float] = span(
+        (0.8, 1.0), "of each colour channel", operation="scale", live=True, low=0.0, nominal=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookRanges(MountRanges, PaintRanges):
+    """Terms of the randomized look."""
+
     textures: int = option(96, "size of the bank of procedural textures", low=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MistakeRanges(MountRanges):
+    """Terms of the mistaken look."""
+
+    confusion: tuple[float, float] = span(
+        (0.0, 0.6),
+        "chance that a thing shows as another class",
+        operation="set",
+        live=True,
+        low=0.0,
+        high=1.0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +143,7 @@ class RandomizationConfig:
 
     enabled: bool = option(False, "one switch for all of it")
     look: LookRanges = option(LookRanges, "appearance and camera, for look=randomized")
+    mistakes: MistakeRanges = option(MistakeRanges, "of goggles, for look=mistaken")
     clutter: ClutterRanges = option(ClutterRanges, "things that training in `sim` never sees")
     dynamics: DynamicsRanges = option(DynamicsRanges, "physics, timing and noise")
 
@@ -253,7 +283,7 @@ class DomainConfig:
     name: str = option("sim", "the domain")
     engine: str = option("mujoco", "the physics", choices=("mujoco", "bullet"))
     renderer: str = option("raster", "what draws the pixels", choices=("raster", "bullet"))
-    look: str = option("canonical", "how the world appears", choices=("canonical", "randomized", "photo"))
+    look: str = option("canonical", "how the world appears", choices=("canonical", "randomized", "mistaken", "photo"))
     place: int | None = option(
         0, "the building of look=photo; null is another one for every episode", low=0, high=MAX_PLACE
     )
@@ -266,7 +296,7 @@ class DomainConfig:
     @property
     def shown_look(self) -> str:
         """The look that is drawn: a randomized one needs randomization, or the world is the nominal one."""
-        idle = self.look == "randomized" and not self.randomization.enabled
+        idle = self.look in DRAWN_LOOKS and not self.randomization.enabled
         return "canonical" if idle else self.look
 
 
@@ -356,10 +386,35 @@ LIFELIKE = DomainConfig(
         ),
     ),
 )
+# What a policy sees behind goggles that err: the canonical look with mistakes, frames that come late or not at all.
+MISTAKEN = replace(
+    LIFELIKE,
+    name="mistaken",
+    look="mistaken",
+    flaws=FlawRanges(
+        lens_k1=LIFELIKE.flaws.lens_k1,
+        readout_s=LIFELIKE.flaws.readout_s,
+        dropped=LIFELIKE.flaws.dropped,
+        stalled=LIFELIKE.flaws.stalled,
+        latency_steps=LIFELIKE.flaws.latency_steps,
+    ),
+    randomization=replace(
+        LIFELIKE.randomization,
+        look=LookRanges(),
+        mistakes=MistakeRanges(
+            camera_height_m=LIFELIKE.randomization.look.camera_height_m,
+            camera_pitch_deg=LIFELIKE.randomization.look.camera_pitch_deg,
+            focal_scale=LIFELIKE.randomization.look.focal_scale,
+            interval=("confusion",),
+            interval_s=(1.0, 4.0),
+        ),
+    ),
+)
 DOMAINS = {
     "sim": DomainConfig(),
     "randomized": RANDOMIZED,
     "lifelike": LIFELIKE,
+    "mistaken": MISTAKEN,
     "adr": replace(RANDOMIZED, name="adr", adr=ADRConfig(enabled=True)),
     "standin": STANDIN,
 }
@@ -377,8 +432,9 @@ def check_domain(domain: DomainConfig, task: str = "", ignored: tuple[tuple[str,
         ignored: how keys begin that do nothing in this task, and why.
     """
     check(domain, "domain.")
-    for name, group in term_groups(domain).items():
-        check_terms(group, "domain.flaws." if name == "flaws" else f"domain.randomization.{name}.")
+    for name in GROUPS:
+        check_terms(getattr(domain.randomization, name), f"domain.randomization.{name}.")
+    check_terms(domain.flaws, "domain.flaws.")
     usual = [DOMAINS[domain.name]] if domain.name in DOMAINS else list(DOMAINS.values())
     first, *others = (list(_changed(domain, other)) for other in usual)
     for key, value, subject in (change for change in first if all(change in other for other in others)):
@@ -391,26 +447,30 @@ def check_domain(domain: DomainConfig, task: str = "", ignored: tuple[tuple[str,
 
 
 def term_groups(domain: DomainConfig) -> dict[str, Terms]:
-    """The groups of terms of a domain, by name."""
+    """The groups of terms of a domain, by what they are about."""
     ranges = domain.randomization
-    return {"look": ranges.look, "clutter": ranges.clutter, "dynamics": ranges.dynamics, "flaws": domain.flaws}
+    look = getattr(ranges, DRAWN_LOOKS.get(domain.look, "look"))
+    return {"look": look, "clutter": ranges.clutter, "dynamics": ranges.dynamics, "flaws": domain.flaws}
 
 
 def _needs(domain: DomainConfig) -> list[tuple[tuple[str, ...], bool, str, str]]:
     """What keys need to do anything: how they begin, whether they do, why not, and how to mend it."""
-    ranges = tuple(f"domain.randomization.{name}." for name in ("look", "clutter", "dynamics"))
+    ranges = tuple(f"domain.randomization.{name}." for name in GROUPS)
     return [
         (
-            (*ranges, "domain.look=randomized", "domain.adr."),
+            (*ranges, *(f"domain.look={look}" for look in DRAWN_LOOKS), "domain.adr."),
             domain.randomization.enabled,
             "while randomization is off",
             "add domain.randomization.enabled=true, or take domain=randomized",
         ),
-        (
-            ("domain.randomization.look.",),
-            domain.look == "randomized",
-            f"in domain.look={domain.look}",
-            "add domain.look=randomized",
+        *(
+            (
+                (f"domain.randomization.{group}.",),
+                domain.look == look,
+                f"in domain.look={domain.look}",
+                f"add domain.look={look}",
+            )
+            for look, group in DRAWN_LOOKS.items()
         ),
         (
             ("domain.place=", "domain.textures=", "domain.photo."),

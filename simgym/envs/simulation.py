@@ -17,7 +17,7 @@ from simgym.errors import UsageError
 
 from .arm import Arm
 from .camera_flaws import CameraFlaws
-from .config import DomainConfig, RandomizationConfig, check_domain, term_groups
+from .config import CLASS_COLOURED, DomainConfig, RandomizationConfig, check_domain, term_groups
 from .curriculum import Boundary, Curriculum
 from .draw import Draw, Dynamics, Layout, Look, Setting
 from .drive import CommandPath
@@ -180,7 +180,7 @@ class Simulation:
 
     def _draw_look(self, episode: _Episode) -> tuple[Look, dict[str, Any]]:
         look, facts = self._look.sample(episode.rng(LOOK_STREAM), episode.setting, episode.terms("look"))
-        if self.domain.shown_look != "canonical":
+        if self.domain.shown_look not in CLASS_COLOURED:
             paint_objects(look, episode.setting.layout, self.task.scene)
         return look, facts
 

@@ -9,11 +9,11 @@ import numpy as np
 from simgym.deploy.camera import Camera
 
 from .draw import Layout, Look
-from .looks.canonical import canonical_look
+from .looks.canonical import canonical_look, decoration
 from .motion import CameraPose
 from .renderers import Frames
 from .renderers.raster import RasterRenderer
-from .scene import Scene, Semantic, Shape
+from .scene import Scene
 
 
 class CanonicalTwin:
@@ -53,14 +53,3 @@ class CanonicalTwin:
     def close(self) -> None:
         """See `Renderer.close`."""
         self._renderer.close()
-
-
-def decoration(scene: Scene) -> np.ndarray:
-    """(P,) bool: parts that hang on walls, or lie on the floor and count as floor, such as rugs and cables."""
-    return np.array(
-        [
-            part.semantic == Semantic.WALL_ITEM or (part.semantic == Semantic.FLOOR and part.shape != Shape.PLANE)
-            for part in scene.parts
-        ],
-        bool,
-    )

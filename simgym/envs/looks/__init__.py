@@ -42,6 +42,7 @@ def paint_objects(look: Look, layout: Layout, scene: Scene) -> None:
 def make_look(domain: DomainConfig, scene: Scene) -> LookSampler:
     """The look that a domain shows of a scene."""
     from .canonical import CanonicalLook
+    from .mistaken import MistakenLook
     from .photo import PhotoLook
     from .randomized import RandomizedLook
 
@@ -50,6 +51,8 @@ def make_look(domain: DomainConfig, scene: Scene) -> LookSampler:
         return CanonicalLook(scene)
     if name == "randomized":
         return RandomizedLook(scene, domain.randomization.look)
+    if name == "mistaken":
+        return MistakenLook(scene, domain.randomization.mistakes)
     if name == "photo":
         return PhotoLook(scene, domain.photo, domain.textures)
-    raise UsageError(f"domain.look={name!r}: expected 'canonical', 'randomized' or 'photo'")
+    raise UsageError(f"domain.look={name!r}: expected 'canonical', 'randomized', 'mistaken' or 'photo'")

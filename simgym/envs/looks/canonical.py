@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..draw import Look, Setting
-from ..scene import Scene, Semantic
+from ..scene import Scene, Semantic, Shape
 from ..terms import Drawing
 
 COLORS = {
@@ -47,6 +47,17 @@ def canonical_look(scene: Scene) -> Look:
         camera_offset=np.zeros((1, 3), np.float32),
         camera_rpy_rad=np.zeros((1, 3), np.float32),
         focal_scale=np.ones(1, np.float32),
+    )
+
+
+def decoration(scene: Scene) -> np.ndarray:
+    """(P,) bool: parts that hang on walls, or lie on the floor and count as floor, such as rugs and cables."""
+    return np.array(
+        [
+            part.semantic == Semantic.WALL_ITEM or (part.semantic == Semantic.FLOOR and part.shape != Shape.PLANE)
+            for part in scene.parts
+        ],
+        bool,
     )
 
 

@@ -56,7 +56,7 @@ class RandomizedLook:
         look = Look(**{name: value.copy() for name, value in vars(self._nominal).items()})
         terms = terms or self._terms
         self._paint(rng, look, terms)
-        drawn = self._light(rng, look, terms) | self._aim(rng, look, terms)
+        drawn = self._light(rng, look, terms) | aim_camera(rng, look, terms)
         return look, drawn
 
     def _paint(self, rng: np.random.Generator, look: Look, terms: Drawing) -> None:
@@ -89,18 +89,20 @@ class RandomizedLook:
         look.ambient_rgb[0] = ambient * tint[3:]
         return {"light": light, "ambient": ambient, "light_elevation_deg": float(np.degrees(elevation))}
 
-    def _aim(self, rng: np.random.Generator, look: Look, terms: Drawing) -> dict[str, Any]:
-        height, scale = terms.draw(rng, "camera_height_m"), terms.draw(rng, "focal_scale")
-        roll, pitch, turn = (terms.draw(rng, f"camera_{angle}_deg") for angle in ("roll", "pitch", "yaw"))
-        look.camera_offset[0, 2], look.focal_scale[0] = height, scale
-        look.camera_rpy_rad[0] = np.radians((roll, pitch, turn))
-        return {
-            "camera_height_m": height,
-            "camera_roll_deg": roll,
-            "camera_pitch_deg": pitch,
-            "camera_yaw_deg": turn,
-            "focal_scale": scale,
-        }
+
+def aim_camera(rng: np.random.Generator, look: Look, terms: Drawing) -> dict[str, Any]:
+    """Draw how the camera is mounted into row 0 of a look; the drawn values by name."""
+    height, scale = terms.draw(rng, "camera_height_m"), terms.draw(rng, "focal_scale")
+    roll, pitch, turn = (terms.draw(rng, f"camera_{angle}_deg") for angle in ("roll", "pitch", "yaw"))
+    look.camera_offset[0, 2], look.focal_scale[0] = height, scale
+    look.camera_rpy_rad[0] = np.radians((roll, pitch, turn))
+    return {
+        "camera_height_m": height,
+        "camera_roll_deg": roll,
+        "camera_pitch_deg": pitch,
+        "camera_yaw_deg": turn,
+        "focal_scale": scale,
+    }
 
 
 def _hsv_to_rgb(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
