@@ -27,11 +27,11 @@ from std_srvs.srv import Trigger
 
 import simgym
 from simgym.envs.simulation import Simulation
-from simgym.errors import UsageError, UserError
+from simgym.errors import UserError
 from simgym.interrupts import exit_on_sigterm
 from simgym.shipped import bundle_path
 
-from .robot_topics import RobotTopics
+from .robot_topics import make_topics
 
 START_S = 120.0  # for nodes to load and find each other on a busy machine
 AGAIN_S = 1.0  # a frame without a command is sent again: images are best effort
@@ -82,7 +82,7 @@ class OverRos:
 
     def __init__(self, node: Node, simulation: Simulation, processes: list[Process]) -> None:
         self._node, self._processes = node, processes
-        self._topics = RobotTopics(node, simulation)
+        self._topics = make_topics(node, simulation)
         self._forget = node.create_client(Trigger, "policy/reset")
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(node)
@@ -148,10 +148,8 @@ def over_ros(policy: str, goggles: str | None, simulation: Simulation) -> Iterat
         simulation: a batch of one.
 
     Raises:
-        UserError: the robot does not drive, or the nodes do not start.
+        UserError: the nodes do not start.
     """
-    if simulation.task.measured != "velocity":
-        raise UsageError(f"over=ros is for robots that drive so far, not for env={simulation.task.name}")
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     space, task = f"/simgym_{os.getpid()}", simulation.task.name
     renamed = [f"__ns:={space}", *(f"{topic}:={space}{topic}" for topic in ("/clock", "/tf", "/tf_static"))]

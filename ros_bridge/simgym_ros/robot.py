@@ -1,4 +1,4 @@
-"""Any simulated domain as a robot: camera, odometry and clock out, `cmd_vel` in.
+"""Any simulated domain as a robot: camera, measurements and clock out, commands in (`robot_topics`).
 
     python -m simgym_ros.robot --ros-args -p domain:=standin
 
@@ -28,7 +28,7 @@ from std_srvs.srv import Trigger
 from simgym.config.compose import compose_config, expand
 from simgym.errors import UserError
 
-from .robot_topics import STOP, RobotTopics
+from .robot_topics import make_topics
 from .world import World, WorldConfig
 
 TICK_S = 0.02
@@ -57,7 +57,7 @@ class RobotNode(Node):
         self._timeout_s = self._fixed("cmd_vel_timeout", 0.5, "wall time in s after which a command is too old")
         stamped = self._fixed("stamped", True, "cmd_vel is a TwistStamped, not a Twist")
         self.world = World(self._world_config())
-        self.topics = RobotTopics(self, self.world.simulation, stamped, self._on_command)
+        self.topics = make_topics(self, self.world.simulation, self._on_command, stamped)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._told = self.create_publisher(String, "~/episode", latched)
         self.create_service(Trigger, "~/reset", self._on_reset)
@@ -85,7 +85,7 @@ class RobotNode(Node):
     def _begin(self) -> None:
         """Begin the next episode, with the robot at rest."""
         self.world.begin()
-        self.topics.command = STOP
+        self.topics.rest()
         self._show(self.topics.frame_ns + BREAK_NS, time.monotonic())
 
     def _show(self, time_ns: int, at_s: float) -> None:
@@ -114,11 +114,12 @@ class RobotNode(Node):
         waited_s, period_s = now_s - self._shown_s, self._period_ns / 1e9
         if self._lock_step:
             if waited_s > self._timeout_s:
-                self._step(STOP, now_s)
+                self._step(self.topics.still, now_s)
         elif waited_s >= period_s:
             fresh = now_s - self.topics.arrived_s <= self._timeout_s
+            command = self.topics.command if fresh else self.topics.still
             on_time = waited_s < 2 * period_s  # otherwise what is simulated cannot keep up, and time goes more slowly
-            self._step(self.topics.command if fresh else STOP, self._shown_s + period_s if on_time else now_s)
+            self._step(command, self._shown_s + period_s if on_time else now_s)
         else:
             self.topics.tell_time(self.topics.frame_ns + 1 + int(waited_s * 1e9))
 

@@ -1,20 +1,23 @@
-"""A simulated robot's side of ROS: camera, odometry, transforms and clock out, velocity commands in."""
+"""A simulated robot's side of ROS: camera, measurements, transforms and clock out, commands in."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import TransformStamped, Twist, TwistStamped
+from geometry_msgs.msg import PoseStamped, TransformStamped, Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Header
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Float64MultiArray, Header
 
+from simgym.envs.arm import GRASP_POINT, Arm
 from simgym.envs.quaternion import conjugate, multiply, rotate
 from simgym.envs.simulation import Simulation
 
@@ -27,59 +30,59 @@ except ModuleNotFoundError:  # every ROS installation has it; there is no wheel 
 
 ODOM_FRAME, BASE_FRAME, OPTICAL_FRAME = "odom", "base_link", "camera_optical_frame"
 OPTICAL_QUAT = np.array([0.5, -0.5, 0.5, -0.5])  # wxyz, REP 103: z forward, x right, y down, seen from x forward, z up
-STOP = np.zeros(2, np.float32)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-class RobotTopics:
+class RobotTopics(ABC):
     """The topics of the robot in world 0 of a simulation, for a node that publishes and steps when it likes.
 
     ``camera_info`` states the simulated camera as it is meant to be, an ideal pinhole. What the domain's lens and mount
     do beyond that is what calibration left (`simgym.envs.camera_flaws`), and a real ``camera_info`` would not know of
     it either: who resamples by it gets what goggles get in headless evaluation, pixel by pixel.
 
-    The pose in ``odom`` is the simulator's truth, in the frame of the room, and a reset moves the robot at once; its
-    twist is what the robot measures, with the domain's noise.
-
     Args:
         node: publishes and subscribes; names are relative to its namespace.
-        simulation: a batch of one driving robot.
-        stamped: ``cmd_vel`` is a TwistStamped, not a Twist.
+        simulation: a batch of one.
         on_command: called after each command.
 
     Attributes:
-        command: (2,) float32, the newest command, m/s and rad/s; zero where it was not finite.
+        command: (C,) float32, the newest command, in the units of the task.
         arrived_s: when it came, `time.monotonic`.
-        answered: a command for the newest frame has come: one that carries its stamp, or any Twist, which has none.
         frame_ns: stamp of the newest frame.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        simulation: Simulation,
-        stamped: bool = True,
-        on_command: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, node: Node, simulation: Simulation, on_command: Callable[[], None] | None = None) -> None:
         self._node, self._simulation, self._on_command = node, simulation, on_command
-        self.command, self.arrived_s, self.answered, self.frame_ns = STOP, -np.inf, False, 0
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.arrived_s, self.frame_ns = -np.inf, 0
+        self._answer_ns: int | None = None  # the frame that the newest command answers
         self._image = node.create_publisher(Image, "image_raw", 5)
         self._camera_info = node.create_publisher(CameraInfo, "camera_info", 5)
-        self._odom = node.create_publisher(Odometry, "odom", 10)
         self._clock = node.create_publisher(Clock, "/clock", 10)
-        self._transforms, self._mount = None, None
-        if TFMessage is None:
-            node.get_logger().warning("no tf2_msgs here, which every ROS installation has: /tf is not published")
-        else:
-            self._transforms = node.create_publisher(TFMessage, "/tf", 100)
-            self._mount = node.create_publisher(TFMessage, "/tf_static", latched)
-        self._commands = node.create_subscription(TwistStamped if stamped else Twist, "cmd_vel", self._take, 1)
+        self._mount = None if TFMessage is None else node.create_publisher(TFMessage, "/tf_static", LATCHED)
+        self.rest()
 
     @property
+    @abstractmethod
+    def still(self) -> np.ndarray:
+        """(C,) the command that stops the robot."""
+
+    @property
+    @abstractmethod
     def connected(self) -> bool:
         """Whether somebody sees and measures, and somebody commands."""
-        listened = all(publisher.get_subscription_count() for publisher in (self._image, self._odom))
-        return listened and self._node.count_publishers("cmd_vel") > 0
+
+    @abstractmethod
+    def measure(self, time_ns: int) -> None:
+        """Publish what the robot measures of itself now."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether a command for the newest frame has come: one that carries its stamp."""
+        return self._answer_ns == self.frame_ns
+
+    def rest(self) -> None:
+        """Forget commands, as at the start of an episode."""
+        self.command = np.array(self._simulation.task.rest, np.float32)
 
     def publish(self, time_ns: int) -> None:
         """Publish what the robot senses now, all of it stamped with the simulated time; the frame comes last.
@@ -88,49 +91,170 @@ class RobotTopics:
         that waits for input, cannot be taken for the answer to a frame that it came before.
         """
         self.tell_time(time_ns + 1)
-        self.frame_ns, self.answered = time_ns, False
-        observation, camera = self._simulation.observe(), self._simulation.camera
-        in_odom, in_camera = header(time_ns, ODOM_FRAME), header(time_ns, OPTICAL_FRAME)
-        if self._transforms is not None:
-            self._transforms.publish(TFMessage(transforms=[self.base(in_odom)]))
-        self._odom.publish(odometry(self.base(in_odom), observation.velocity[0]))
-        self._camera_info.publish(images.camera_info_message(in_camera, camera))
-        self._image.publish(images.image_message(in_camera, observation.image[0]))
+        self.frame_ns, self._answer_ns = time_ns, None
+        self.measure(time_ns)
+        in_camera = header(time_ns, OPTICAL_FRAME)
+        self._camera_info.publish(images.camera_info_message(in_camera, self._simulation.camera))
+        self._image.publish(images.image_message(in_camera, self._simulation.observe().image[0]))
 
     def publish_mount(self) -> None:
         """Publish where the camera sits, once the simulation has begun an episode; it stays valid."""
         if self._mount is not None:
-            self._mount.publish(TFMessage(transforms=[self.mount(header(self.frame_ns, BASE_FRAME))]))
+            self._mount.publish(TFMessage(transforms=[self.mount(self.frame_ns)]))
 
     def tell_time(self, time_ns: int) -> None:
         """Publish the simulated time."""
         self._clock.publish(Clock(clock=Time(nanoseconds=time_ns).to_msg()))
+
+    def mount(self, time_ns: int) -> TransformStamped:
+        """Where the camera sits on the link that carries it, as the robot's description says."""
+        state, (carrier, frame) = self._simulation.engine.state, self._carrier()
+        link, to_carrier = self._simulation.task.robot.camera_link, conjugate(state.link_quat[0, carrier])
+        position = rotate(to_carrier, state.link_pos[0, link] - state.link_pos[0, carrier])
+        quat = multiply(multiply(to_carrier, state.link_quat[0, link]), OPTICAL_QUAT)
+        return transform(header(time_ns, frame), OPTICAL_FRAME, position, quat)
+
+    def _carrier(self) -> tuple[int, str]:
+        """Index and frame of the link that carries the camera."""
+        return 0, BASE_FRAME
+
+    def _finite(self, topic: str, values: Sequence[float], otherwise: Sequence[float]) -> np.ndarray:
+        """What was commanded, or what to do instead where that is no number."""
+        if np.isfinite(values).all():
+            return np.array(values, np.float32)
+        self._node.get_logger().error(f"{topic} is not finite: {list(values)}; the robot stops")
+        return np.array(otherwise, np.float32)
+
+    def _take(self, command: np.ndarray, answer_ns: int | None) -> None:
+        """Take a command, which answers the frame of this stamp."""
+        self.command, self.arrived_s, self._answer_ns = command, time.monotonic(), answer_ns
+        if self._on_command is not None:
+            self._on_command()
+
+
+class BaseTopics(RobotTopics):
+    """Of a robot that drives: ``odom`` and ``/tf`` out, ``cmd_vel`` in, forward speed m/s and yaw rate rad/s.
+
+    The pose in ``odom`` is the simulator's truth, in the frame of the room, and a reset moves the robot at once; its
+    twist is what the robot measures, with the domain's noise. A plain Twist, which has no stamp, answers any frame.
+
+    Args:
+        stamped: ``cmd_vel`` is a TwistStamped, not a Twist.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        simulation: Simulation,
+        on_command: Callable[[], None] | None = None,
+        stamped: bool = True,
+    ) -> None:
+        super().__init__(node, simulation, on_command)
+        self._odom = node.create_publisher(Odometry, "odom", 10)
+        self._transforms = None if TFMessage is None else node.create_publisher(TFMessage, "/tf", 100)
+        if TFMessage is None:
+            node.get_logger().warning("no tf2_msgs here, which every ROS installation has: /tf is not published")
+        self._commands = node.create_subscription(TwistStamped if stamped else Twist, "cmd_vel", self._drive, 1)
+
+    @property
+    def still(self) -> np.ndarray:
+        """See `RobotTopics.still`."""
+        return np.zeros(2, np.float32)
+
+    @property
+    def connected(self) -> bool:
+        """See `RobotTopics.connected`."""
+        listened = all(publisher.get_subscription_count() for publisher in (self._image, self._odom))
+        return listened and self._node.count_publishers("cmd_vel") > 0
+
+    def measure(self, time_ns: int) -> None:
+        """See `RobotTopics.measure`."""
+        in_odom = header(time_ns, ODOM_FRAME)
+        if self._transforms is not None:
+            self._transforms.publish(TFMessage(transforms=[self.base(in_odom)]))
+        self._odom.publish(odometry(self.base(in_odom), self._simulation.observe().velocity[0]))
 
     def base(self, in_odom: Header) -> TransformStamped:
         """Where the robot is."""
         state = self._simulation.engine.state
         return transform(in_odom, BASE_FRAME, state.link_pos[0, 0], state.link_quat[0, 0])
 
-    def mount(self, in_base: Header) -> TransformStamped:
-        """Where its camera sits, as its description says."""
-        state, link = self._simulation.engine.state, self._simulation.task.robot.camera_link
-        to_base = conjugate(state.link_quat[0, 0])
-        position = rotate(to_base, state.link_pos[0, link] - state.link_pos[0, 0])
-        quat = multiply(multiply(to_base, state.link_quat[0, link]), OPTICAL_QUAT)
-        return transform(in_base, OPTICAL_FRAME, position, quat)
-
-    def _take(self, message: Twist | TwistStamped) -> None:
-        """Take a command."""
+    def _drive(self, message: Twist | TwistStamped) -> None:
         twist = message if isinstance(message, Twist) else message.twist
-        command = np.array([twist.linear.x, twist.angular.z], np.float32)
-        if not np.isfinite(command).all():
-            self._node.get_logger().error(f"cmd_vel is not finite: {command.tolist()}; the robot stops")
-            command = STOP
-        self.command, self.arrived_s = command, time.monotonic()
         stamp_ns = self.frame_ns if isinstance(message, Twist) else Time.from_msg(message.header.stamp).nanoseconds
-        self.answered = stamp_ns == self.frame_ns
-        if self._on_command is not None:
-            self._on_command()
+        self._take(self._finite("cmd_vel", (twist.linear.x, twist.angular.z), (0.0, 0.0)), stamp_ns)
+
+
+class ArmTopics(RobotTopics):
+    """Of an arm: ``hand_pose`` and ``joint_states`` out, ``delta_twist_cmds`` and ``gripper/commands`` in.
+
+    The twist moves the point between the finger tips, in the frame of the arm's base, as MoveIt Servo would; the
+    gripper takes a position of each finger, as a ``forward_command_controller`` does. ``joint_states`` has all joints,
+    so that a robot_state_publisher can make ``/tf`` of them. A frame is answered by a twist with its stamp and a
+    command of the gripper, which has no stamp, after it.
+    """
+
+    def __init__(self, node: Node, simulation: Simulation, on_command: Callable[[], None] | None = None) -> None:
+        self._arm: Arm = simulation.task.robot
+        self._hand_link, self._base_frame = self._arm.link_index(GRASP_POINT), self._arm.links[0].name
+        super().__init__(node, simulation, on_command)
+        self._hand = node.create_publisher(PoseStamped, "hand_pose", 10)
+        self._joints = node.create_publisher(JointState, "joint_states", 10)
+        self._twist_ns, self._gripped = -1, False  # stamp of the newest twist; whether the gripper was commanded since
+        self._inputs: list[Any] = [
+            node.create_subscription(TwistStamped, "delta_twist_cmds", self._move, 1),
+            node.create_subscription(Float64MultiArray, "gripper/commands", self._grip, 1),
+        ]
+
+    @property
+    def still(self) -> np.ndarray:
+        """See `RobotTopics.still`: the fingers keep what they hold."""
+        return np.append(np.zeros(4, np.float32), self.command[4:])
+
+    @property
+    def connected(self) -> bool:
+        """See `RobotTopics.connected`."""
+        outputs = (self._image, self._hand, self._joints)
+        listened = all(publisher.get_subscription_count() for publisher in outputs)
+        return listened and all(self._node.count_publishers(each.topic_name) > 0 for each in self._inputs)
+
+    def measure(self, time_ns: int) -> None:
+        """See `RobotTopics.measure`."""
+        self._gripped, state = False, self._simulation.engine.state
+        message = PoseStamped(header=header(time_ns, self._base_frame))
+        at, turn = message.pose.position, message.pose.orientation
+        at.x, at.y, at.z = state.link_pos[0, self._hand_link].tolist()
+        turn.w, turn.x, turn.y, turn.z = state.link_quat[0, self._hand_link].tolist()
+        self._hand.publish(message)
+        positions = state.joint_pos[0].tolist()
+        self._joints.publish(JointState(header=message.header, name=list(self._arm.joints), position=positions))
+
+    def _carrier(self) -> tuple[int, str]:
+        index = self._arm.link_index(self._arm.camera_carrier)
+        return index, self._arm.camera_carrier
+
+    def _move(self, message: TwistStamped) -> None:
+        linear, angular = message.twist.linear, message.twist.angular
+        velocity = self._finite("delta_twist_cmds", (linear.x, linear.y, linear.z, angular.z), (0.0,) * 4)
+        self._twist_ns = Time.from_msg(message.header.stamp).nanoseconds
+        self._command(np.append(velocity, self.command[4:]))
+
+    def _grip(self, message: Float64MultiArray) -> None:
+        opening = self._finite("gripper/commands", (sum(message.data),), self.command[4:].tolist())
+        self._gripped = True
+        self._command(np.append(self.command[:4], opening))
+
+    def _command(self, command: np.ndarray) -> None:
+        self._take(command, self._twist_ns if self._gripped else None)
+
+
+def make_topics(
+    node: Node, simulation: Simulation, on_command: Callable[[], None] | None = None, stamped: bool = True
+) -> RobotTopics:
+    """The topics of a simulation's robot; ``stamped`` is of a base's ``cmd_vel``."""
+    if isinstance(simulation.task.robot, Arm):
+        return ArmTopics(node, simulation, on_command)
+    return BaseTopics(node, simulation, on_command, stamped)
 
 
 def header(time_ns: int, frame: str) -> Header:

@@ -12,6 +12,7 @@ from simgym.config.schema import SEED
 from simgym.envs.config import DomainConfig
 from simgym.envs.simulation import Simulation, draw_episode_seed
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
+from simgym.envs.tasks.config import TaskConfig
 from simgym.policies.evaluation import episode_row
 
 
@@ -19,7 +20,7 @@ from simgym.policies.evaluation import episode_row
 class WorldConfig:
     """What world it is, in the words of every command."""
 
-    env: ChairNavConfig = option(ChairNavConfig, "the task")
+    env: TaskConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where")
     split: str = option("test", "which layouts are drawn", choices=("train", "test"))
     seed: int = option(1, SEED, low=0)

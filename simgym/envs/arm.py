@@ -96,6 +96,7 @@ class Arm:
         description: the URDF that engines compile: with shapes for meshes, and a link that carries the camera.
         links: to draw, the root first.
         camera_link: index of the camera's frame among the links.
+        camera_carrier: name of the link that it is fixed to.
         joints: the driven joints, the arm's and then the fingers'.
         low: (J,) lower limits, rad and m.
         high: (J,) upper limits, rad and m.
@@ -109,6 +110,7 @@ class Arm:
     description: str
     links: tuple[Body, ...]
     camera_link: int
+    camera_carrier: str
     joints: tuple[str, ...]
     low: np.ndarray
     high: np.ndarray
@@ -161,7 +163,8 @@ def load_panda(camera: Mount) -> Arm:
     )
     camera_link = [link.name for link in links].index(CAMERA_LINK)
     origins = tuple(read_origin(joints[name]) for name in ARM_JOINTS + fixed)
-    return Arm(path, ET.tostring(root, "unicode"), links, camera_link, names, low, high, effort, origins, len(fixed))
+    description, fixed_count = ET.tostring(root, "unicode"), len(fixed)
+    return Arm(path, description, links, camera_link, camera.link, names, low, high, effort, origins, fixed_count)
 
 
 def _reshape(link: ET.Element) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
-from geometry_msgs.msg import TwistStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import String
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 PATIENCE_S = 60.0  # the first run compiles the renderer
@@ -44,6 +44,40 @@ class Listener(Node):
         command = self.answer(image)
         if command is not None:
             self.drive.publish(command)
+
+
+class ArmListener(Node):
+    """Keeps what an arm publishes, and may answer every frame: (vx, vy, vz, yaw rate, opening of each finger)."""
+
+    def __init__(self) -> None:
+        super().__init__("listener")
+        self.images: list[Image] = []
+        self.hands: list[PoseStamped] = []
+        self.joints: list[JointState] = []
+        self.answer: Callable[[Image], Sequence[float] | None] = lambda image: None
+        self.twists = self.create_publisher(TwistStamped, "delta_twist_cmds", 1)
+        self.fingers = self.create_publisher(Float64MultiArray, "gripper/commands", 1)
+        self.create_subscription(Image, "image_raw", self._see, 10)
+        self.create_subscription(PoseStamped, "hand_pose", self.hands.append, 10)
+        self.create_subscription(JointState, "joint_states", self.joints.append, 10)
+
+    def twist(self, stamp: Any, velocity: Sequence[float]) -> None:
+        """Move the hand."""
+        message = TwistStamped()
+        message.header.stamp, linear = stamp, message.twist.linear
+        linear.x, linear.y, linear.z, message.twist.angular.z = velocity
+        self.twists.publish(message)
+
+    def grip(self, finger_m: float) -> None:
+        """Move the fingers."""
+        self.fingers.publish(Float64MultiArray(data=[finger_m, finger_m]))
+
+    def _see(self, image: Image) -> None:
+        self.images.append(image)
+        answer = self.answer(image)
+        if answer is not None:
+            self.twist(image.header.stamp, answer[:4])
+            self.grip(answer[4])
 
 
 def command(stamp: Any, forward: float, turn: float = 0.0) -> TwistStamped:

@@ -63,11 +63,11 @@ def test_it_drives_as_without_ros(words: list[str], goggles: str, tmp_path: Path
     assert {key: over[key] for key in over.keys() - measured} == {key: headless[key] for key in over.keys() - measured}
 
 
-def test_an_arm_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["env=Grasp", "policy=pretrained", "over=ros", f"out={tmp_path / 'here'}"]
-    assert run_command(EvaluateConfig, evaluate_command.main, words) == 2
-    assert "over=ros is for robots that drive so far, not for env=Grasp" in capsys.readouterr().err
-    assert not (tmp_path / "here").exists()
+def test_an_arm_moves_as_without_ros(tmp_path: Path) -> None:
+    words = ["env=Grasp", "policy=pretrained", "episodes=2", "env.time_limit_s=3"]
+    _, episodes = evaluate(tmp_path / "over", *words, "over=ros")
+    _, same_episodes = evaluate(tmp_path / "headless", *words, "num_envs=1")
+    assert episodes == same_episodes
 
 
 def test_goggles_that_die_end_it_in_one_line(goggles: str, tmp_path: Path) -> None:

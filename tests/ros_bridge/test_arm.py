@@ -1,0 +1,123 @@
+"""An arm as the robot node: what it measures and what moves it, over real DDS."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simgym.envs.tasks.grasp.task import CAMERAS
+
+import rclpy  # isort: skip
+from rclpy.time import Time  # isort: skip
+from simgym_ros.robot import RobotNode  # isort: skip
+from simgym_ros.robots import _hand_pose  # isort: skip
+
+from tests.ros_bridge.listening import ArmListener, spin  # isort: skip
+
+pytestmark = pytest.mark.ros
+
+DOMAIN_IDS = itertools.count(60)  # far from those of other tests
+DT_S = 0.1
+Start = Callable[..., tuple[RobotNode, ArmListener]]
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Starts an arm with parameters, and who listens to it, in a domain of their own."""
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    nodes: list[Any] = []  # listener, robot
+
+    def begin(**parameters: Any) -> tuple[RobotNode, ArmListener]:
+        words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+        rclpy.init(args=["--ros-args", "-p", "env:=Grasp", *words], domain_id=next(DOMAIN_IDS))
+        listener, robot = ArmListener(), RobotNode()
+        nodes.extend((listener, robot))
+        assert spin(nodes, lambda: robot.topics.connected)
+        return robot, listener
+
+    yield begin
+    for robot in nodes[1:]:
+        robot.world.close()
+    for node in nodes:
+        node.destroy_node()
+    rclpy.try_shutdown()
+
+
+def waits_for_both(robot: RobotNode, listener: ArmListener, twist_first: bool) -> None:
+    """Half of a command changes nothing; the other half makes the robot step."""
+    frame_ns = robot.topics.frame_ns
+    parts = [lambda: listener.twist(Time(nanoseconds=frame_ns).to_msg(), (0, 0, 0, 0)), lambda: listener.grip(0)]
+    one, other = parts if twist_first else parts[::-1]
+    one()
+    assert not spin([robot, listener], lambda: robot.topics.frame_ns != frame_ns, patience_s=0.4)
+    other()
+    assert spin([robot, listener], lambda: robot.topics.frame_ns == frame_ns + DT_S * 1e9, patience_s=5.0)
+
+
+def test_a_frame_waits_for_both_parts_of_its_command_in_any_order(start: Start) -> None:
+    robot, listener = start(lock_step=True, cmd_vel_timeout=9.0)
+    waits_for_both(robot, listener, twist_first=True)
+    waits_for_both(robot, listener, twist_first=False)
+
+
+def test_it_measures_what_the_policy_is_trained_with(start: Start) -> None:
+    robot, listener = start(lock_step=True, cmd_vel_timeout=0.1)
+    assert spin([robot, listener], lambda: len(listener.hands) >= 3 and len(listener.joints) >= 3)
+    newest, simulation = listener.hands[-1], robot.world.simulation
+    if Time.from_msg(newest.header.stamp).nanoseconds == robot.topics.frame_ns:
+        known = simulation.observe().proprio[0]
+        assert np.array(_hand_pose(newest), np.float32).tolist() == known[:4].tolist()
+    joints = listener.joints[-1]
+    assert joints.name[-2:] == ["panda_finger_joint1", "panda_finger_joint2"] and len(joints.position) == 9
+    assert newest.header.frame_id == joints.header.frame_id == "panda_link0"
+
+
+def test_commands_move_hand_and_fingers(start: Start) -> None:
+    robot, listener = start(lock_step=True, cmd_vel_timeout=9.0)
+    state, before = robot.world.simulation.engine.state, robot.world.simulation.observe().proprio[0].copy()
+    listener.answer = lambda image: (0.0, 0.1, 0.05, 0.3, 0.01)
+    assert spin([robot, listener], lambda: robot.world.simulation.task.steps[0] >= 8 or robot.world.episode > 0)
+    moved = robot.world.simulation.task.measure(state)[0] - before
+    assert robot.world.episode == 0 and moved[1] > 0.03 and moved[2] > 0.01 and moved[3] > 0.05
+    assert state.joint_pos[0, 7:] == pytest.approx(0.01, abs=0.004)
+
+
+@pytest.mark.parametrize("broken", [(np.nan, 0.1, 0.0, 0.0, 0.02), (0.0, 0.1, 0.0, 0.0, np.inf)])
+def test_what_is_not_finite_stops_hand_or_fingers(start: Start, broken: tuple[float, ...]) -> None:
+    robot, listener = start(lock_step=True, cmd_vel_timeout=9.0)
+    state, before = robot.world.simulation.engine.state, robot.world.simulation.observe().proprio[0].copy()
+    listener.answer = lambda image: broken
+    assert spin([robot, listener], lambda: robot.world.simulation.task.steps[0] >= 6 or robot.world.episode > 0)
+    moved = robot.world.simulation.task.measure(state)[0] - before
+    assert robot.world.episode == 0
+    if np.isnan(broken[0]):
+        assert abs(moved[1]) < 0.005
+    else:
+        assert moved[1] > 0.02 and abs(moved[4]) < 0.005  # the fingers stay open
+
+
+def test_without_commands_it_stands_and_keeps_what_it_holds(start: Start) -> None:
+    robot, listener = start(cmd_vel_timeout=0.3)
+    state = robot.world.simulation.engine.state
+    listener.answer = lambda image: (0.0, 0.05, 0.0, 0.0, 0.0)
+    assert spin([robot, listener], lambda: robot.world.simulation.task.steps[0] >= 10, patience_s=20)
+    listener.answer = lambda image: None
+    spin([robot, listener], lambda: False, patience_s=1.0)
+    at = robot.world.simulation.task.measure(state)[0].copy()
+    spin([robot, listener], lambda: False, patience_s=0.6)
+    assert np.abs(robot.world.simulation.task.measure(state)[0] - at)[:3].max() < 0.004
+    assert state.joint_pos[0, 7:].sum() < 0.02  # closed, not open as at rest
+    assert np.array_equal(robot.topics.still[:4], np.zeros(4)) and robot.topics.still[4] == 0
+
+
+@pytest.mark.parametrize("view", CAMERAS)
+def test_the_camera_sits_where_its_description_says(start: Start, view: str) -> None:
+    robot, _ = start(lock_step=True, overrides=f"[env.view={view}]")
+    mount = robot.topics.mount(0)
+    to = mount.transform.translation
+    assert (mount.header.frame_id, mount.child_frame_id) == (CAMERAS[view].link, "camera_optical_frame")
+    assert (to.x, to.y, to.z) == pytest.approx(CAMERAS[view].pos, abs=1e-5)
