@@ -55,9 +55,10 @@ def policy(enabled: bool, bundle: str | None = None) -> list[DeclareLaunchArgume
 def robot() -> list[DeclareLaunchArgument | Node]:
     """The robot node and its arguments."""
     return [
+        DeclareLaunchArgument("env", default_value="ChairNav", description="ChairNav or Grasp"),
         DeclareLaunchArgument("domain", default_value="standin", description="sim, randomized or standin"),
         DeclareLaunchArgument("seed", default_value="1", description="of the episodes"),
-        _node("robot", {"domain": _text("domain"), "seed": LaunchConfiguration("seed")}, {}),
+        _node("robot", {"env": _text("env"), "domain": _text("domain"), "seed": LaunchConfiguration("seed")}, {}),
     ]
 
 
