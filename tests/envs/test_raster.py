@@ -6,7 +6,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import maximum_filter, minimum_filter
 
@@ -14,60 +14,23 @@ from simgym.deploy.camera import Camera
 from simgym.envs.draw import PARKED_Z_M, Layout, Look
 from simgym.envs.renderers.raster import RasterRenderer
 from simgym.envs.renderers.raster_kernels import NEAR_M
-from simgym.envs.renderers.shapes import load_mesh
-from simgym.envs.scene import Body, Part, Scene, Semantic, Shape
-
-CAMERA = Camera()
-NO_LINKS = np.zeros((1, 0, 3)), np.zeros((1, 0, 4))
-FACING_X = (np.sqrt(0.5), 0.0, np.sqrt(0.5), 0.0)  # turns +z to +x
-FACING_MINUS_X = (np.sqrt(0.5), 0.0, -np.sqrt(0.5), 0.0)
-WEDGE = np.array([(-0.3, -0.3, -0.2), (0.4, -0.3, -0.2), (0.0, 0.4, -0.2), (0.1, 0.0, 0.5)])
-WEDGE_FACES = np.array([(0, 2, 1), (0, 1, 3), (1, 2, 3), (2, 0, 3)])
-SETTINGS = settings(max_examples=25, deadline=None, derandomize=True)
-
-
-def body(name: str, shape: Shape, size, pos=(0.0, 0.0, 0.0), quat=(1.0, 0.0, 0.0, 0.0), **part) -> Body:
-    return Body(name, (Part(shape, part.pop("semantic", Semantic.BOX), tuple(size), tuple(pos), tuple(quat), **part),))
-
-
-def plain_look(scene: Scene, n: int = 1, **changes) -> Look:
-    """Grey, ambient light only, the camera at the origin of its carrier."""
-    parts = len(scene.parts)
-    look = Look(
-        part_rgb=np.full((n, parts, 3), 0.5, np.float32),
-        part_texture=np.full((n, parts), -1, np.int32),
-        texture_size_m=np.ones((n, parts), np.float32),
-        light_dir=np.tile(np.array([1, 0, 0], np.float32), (n, 1)),
-        light_rgb=np.zeros((n, 3), np.float32),
-        ambient_rgb=np.ones((n, 3), np.float32),
-        camera_offset=np.zeros((n, 3), np.float32),
-        camera_rpy_rad=np.zeros((n, 3), np.float32),
-        focal_scale=np.ones(n, np.float32),
-    )
-    return replace(look, **{name: np.broadcast_to(v, getattr(look, name).shape).copy() for name, v in changes.items()})
-
-
-def render_scene(scene: Scene, look: Look | None = None, camera: Camera = CAMERA, links=None, **options):
-    """Frames of one world, without the world axis."""
-    renderer = RasterRenderer(**options)
-    renderer.load(scene, camera, 1)
-    renderer.apply(np.array([0]), Layout.nominal(scene, 1), look or plain_look(scene))
-    frames = renderer.render(*(links or NO_LINKS))
-    return frames.rgb[0], frames.depth[0], frames.segmentation[0]
-
-
-def rays(camera: Camera = CAMERA) -> np.ndarray:
-    """(H, W, 3) x forward, y left, z up; x = 1, so that a ray's parameter is depth."""
-    u, v = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
-    return np.stack([np.ones_like(u), -(u - camera.cx) / camera.fx, -(v - camera.cy) / camera.fy], axis=-1)
-
-
-def rpy_matrix(roll: float, pitch: float, yaw: float) -> np.ndarray:
-    quat, matrix = np.zeros(4), np.zeros(9)
-    mujoco.mju_euler2Quat(quat, np.array([roll, pitch, yaw]), "XYZ")  # about fixed axes
-    mujoco.mju_quat2Mat(matrix, quat)
-    return matrix.reshape(3, 3)
-
+from simgym.envs.scene import Body, Scene, Semantic, Shape
+from tests.envs.raster_scenes import (
+    CAMERA,
+    FACING_MINUS_X,
+    FACING_X,
+    NO_LINKS,
+    SETTINGS,
+    WEDGE,
+    WEDGE_FACES,
+    body,
+    checkerboard,
+    plain_look,
+    rays,
+    render_scene,
+    rpy_matrix,
+    write_wedge,
+)
 
 # --- against MuJoCo ------------------------------------------------------------------------------------------------
 
@@ -83,10 +46,7 @@ MUJOCO_GEOM = {
 
 @pytest.fixture(scope="session")
 def wedge(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("meshes") / "wedge.obj"
-    lines = [f"v {x} {y} {z}" for x, y, z in WEDGE] + ["f {} {} {}".format(*(f + 1)) for f in WEDGE_FACES]
-    path.write_text("\n".join(lines))
-    return path
+    return write_wedge(tmp_path_factory.mktemp("meshes"))
 
 
 def random_scene(rng: np.random.Generator, mesh: Path) -> Scene:
@@ -249,126 +209,6 @@ def test_faces_that_share_an_edge_leave_no_gap(seed):
     assert (segmentation[off_axis > 0.5, 1] == 0).all()
 
 
-# --- light and colour ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "light_dir, facing", [((1, 0, 0), 1.0), ((-1, 0, 0), 0.0), ((0.6, 0.8, 0), 0.6), ((0, 0, -1), 0.0)]
-)
-def test_shade_is_ambient_plus_the_cosine_of_the_light(light_dir, facing):
-    scene = Scene((body("wall", Shape.PLANE, (99, 99, 0), (2, 0, 0), FACING_MINUS_X),))
-    rgb_factor, light, ambient = np.array([0.9, 0.5, 0.2]), np.array([0.7, 0.6, 0.5]), np.array([0.2, 0.3, 0.4])
-    look = plain_look(scene, part_rgb=rgb_factor, light_dir=light_dir, light_rgb=light, ambient_rgb=ambient)
-    expected = np.round(255 * rgb_factor * np.minimum(ambient + light * facing, 1))
-    assert (np.abs(render_scene(scene, look)[0] - expected) <= 1).all()
-
-
-def test_light_turns_with_the_world_and_not_with_a_link():
-    """A link that turns its other side to the light looks as a fixed body in that pose does."""
-    part = Part(Shape.BOX, Semantic.ROBOT, (0.3, 0.4, 0.5), (0.1, 0, 0))
-    pos, quat = np.array([2.0, 0.2, 0.1]), np.array([0.8, 0.2, -0.4, 0.4])
-    fixed, moving = Scene((Body("b", (part,)),)), Scene((), (Body("b", (part,)),))
-    light: dict = dict(light_dir=(0.6, 0.0, -0.8), light_rgb=0.7, ambient_rgb=0.3)
-    renderer, layout = RasterRenderer(), Layout.nominal(fixed, 1)
-    layout.body_pos[0, 0], layout.body_quat[0, 0] = pos, quat
-    renderer.load(fixed, CAMERA, 1)
-    renderer.apply(np.array([0]), layout, plain_look(fixed, **light))
-    expected = renderer.render(*NO_LINKS)
-    links = pos.reshape(1, 1, 3), quat.reshape(1, 1, 4)
-    rgb, depth, segmentation = render_scene(moving, plain_look(moving, **light), links=links)
-    assert len(np.unique(rgb)) >= 3
-    assert (rgb == expected.rgb[0]).mean() > 0.999  # a centre on an edge may fall to either side
-    np.testing.assert_array_equal(segmentation[..., 0], expected.segmentation[0, ..., 0])
-    both = np.isfinite(depth) & (rgb == expected.rgb[0]).all(axis=-1)
-    np.testing.assert_allclose(depth[both], expected.depth[0][both], rtol=1e-5)
-
-
-def test_the_camera_rides_on_its_link():
-    scene = Scene(
-        (body("wall", Shape.PLANE, (99, 99, 0), (0, 5, 0), (np.sqrt(0.5), np.sqrt(0.5), 0, 0)),),
-        (Body("base", (Part(Shape.BOX, Semantic.ROBOT, (0.1, 0.1, 0.1)),)),),
-        camera_link=0,
-    )
-    left = np.array([[[np.sqrt(0.5), 0, 0, np.sqrt(0.5)]]])  # the robot faces +y
-    look = plain_look(scene, camera_offset=(0.3, 0, 0.5))
-    _, depth, segmentation = render_scene(scene, look, links=(np.array([[[1.0, 1.0, 0.0]]]), left))
-    assert (segmentation[..., 1] == 0).all()
-    np.testing.assert_allclose(depth, 5 - 1 - 0.3, rtol=1e-5)
-
-
-# --- textures ------------------------------------------------------------------------------------------------------
-
-
-def checkerboard(edge: int, cell: int) -> np.ndarray:
-    """(1, S, S, 3) with cells of 50 and 200."""
-    row, column = np.indices((edge, edge)) // cell
-    return np.repeat(np.where((row + column) % 2, 200, 50).astype(np.uint8)[None, ..., None], 3, axis=-1)
-
-
-@SETTINGS
-@given(height=st.floats(0.4, 2), pitch=st.floats(0.3, 1.2), yaw=st.floats(-3, 3))
-def test_a_checkerboard_floor_is_in_perspective(height, pitch, yaw):
-    height, pitch, yaw = (float(np.float32(x)) for x in (height, pitch, yaw))
-    scene = Scene((body("floor", Shape.PLANE, (50, 50, 0)),))
-    look = plain_look(
-        scene, part_texture=0, texture_size_m=4.0, part_rgb=1.0,
-        camera_offset=(0.3, 0.2, height), camera_rpy_rad=(0, pitch, yaw),
-    )  # fmt: skip
-    rgb, depth, _ = render_scene(scene, look, textures=checkerboard(64, 8))
-    directions = rays() @ rpy_matrix(0, pitch, yaw).T
-    true_depth = height / np.maximum(-directions[..., 2], 1e-9)
-    x, y = (np.array([0.3, 0.2])[:, None, None] + np.moveaxis(directions[..., :2] * true_depth[..., None], -1, 0)) / 0.5
-    cell = np.floor(x) + np.floor(-y)  # rows of a texture run down, y runs up
-    clear = np.minimum(np.abs(x - np.round(x)), np.abs(y - np.round(y))) > 0.3  # metres from a border: 0.15
-    near = clear & (true_depth < 3)
-    assert near.sum() > 50
-    np.testing.assert_array_equal(rgb[near, 0], np.where(cell[near] % 2, 200, 50))
-    np.testing.assert_allclose(depth[near], true_depth[near], rtol=1e-4)
-
-
-def test_far_textures_fade_to_their_mean():
-    scene = Scene((body("wall", Shape.PLANE, (500, 500, 0), (60, 0, 0), FACING_MINUS_X),))
-    look = plain_look(scene, part_texture=0, part_rgb=1.0)
-    rgb, _, _ = render_scene(scene, look, textures=checkerboard(64, 1))
-    assert (np.abs(rgb.astype(int) - 125) <= 2).all()
-
-
-def test_the_colour_multiplies_the_texture():
-    scene = Scene((body("wall", Shape.PLANE, (99, 99, 0), (2, 0, 0), FACING_MINUS_X),))
-    look = plain_look(scene, part_texture=1, part_rgb=(1.0, 0.5, 0.0))
-    bank = np.stack([np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 200, np.uint8)])
-    assert (np.abs(render_scene(scene, look, textures=bank)[0] - np.array([200, 100, 0])) <= 1).all()
-
-
-@pytest.mark.parametrize(
-    "shape, size", [(Shape.BOX, (9, 9, 9)), (Shape.CYLINDER, (9, 30, 0)), (Shape.CAPSULE, (9, 30, 0))]
-)
-def test_textures_hang_upright_and_unmirrored_from_the_middle_of_a_side(shape, size):
-    """The top left corner of the texture is at the middle of the side; a bright top left quarter lies right below."""
-    texture = np.full((1, 64, 64, 3), 20, np.uint8)
-    texture[:, :32, :32] = 220
-    scene = Scene((body("block", shape, size, (9 + 2, 0, 0), (0, 0, 0, 1)),))  # its +x side faces the camera
-    look = plain_look(scene, part_texture=0, texture_size_m=20.0, part_rgb=1.0)
-    bright = render_scene(scene, look, textures=texture, sides=96)[0][..., 0] > 120
-    right_below = np.zeros_like(bright)
-    right_below[30:, 40:] = True
-    assert (bright == right_below).mean() > 0.95
-
-
-@pytest.mark.parametrize(
-    "textures", [np.zeros((1, 6, 6, 3), np.uint8), np.zeros((4, 4, 3), np.uint8), np.ones((1, 4, 4, 3))]
-)
-def test_a_texture_bank_of_the_wrong_form_is_refused(textures):
-    with pytest.raises(ValueError, match="power of two"):
-        RasterRenderer(textures)
-
-
-def test_a_texture_that_the_bank_lacks_is_refused():
-    scene = Scene((body("b", Shape.BOX, (1, 1, 1)),))
-    with pytest.raises(ValueError, match="asks for texture 3"):
-        render_scene(scene, plain_look(scene, part_texture=3), textures=checkerboard(8, 1))
-
-
 # --- worlds --------------------------------------------------------------------------------------------------------
 
 
@@ -487,73 +327,6 @@ def test_from_above_the_ceiling_is_invisible_and_plus_y_is_up():
         renderer.snapshot(2, CAMERA, (0, 0, 8), (0, 0, 0))
     with pytest.raises(ValueError, match="its own position"):
         renderer.snapshot(0, CAMERA, (0, 0, 8), (0, 0, 8))
-
-
-# --- meshes --------------------------------------------------------------------------------------------------------
-
-
-def write_stl(path: Path, binary: bool) -> None:
-    corners = WEDGE[WEDGE_FACES]
-    if binary:
-        facets = np.zeros(len(corners), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("flags", "<u2")])
-        facets["corners"] = corners
-        path.write_bytes(b"solid is no proof of ASCII".ljust(80) + np.uint32(len(corners)).tobytes() + facets.tobytes())
-        return
-    loops = ["outer loop\n" + "".join("vertex {} {} {}\n".format(*c) for c in t) + "endloop" for t in corners]
-    path.write_text("solid wedge\n" + "".join(f"facet normal 0 0 0\n{loop}\nendfacet\n" for loop in loops) + "endsolid")
-
-
-@pytest.mark.parametrize("binary", [True, False])
-def test_an_stl_shows_as_the_same_obj_does(wedge, tmp_path, binary):
-    path = tmp_path / "wedge.stl"
-    write_stl(path, binary)
-    pictures = []
-    for file in (wedge, path):
-        scene = Scene((body("mesh", Shape.MESH, (1, 1, 1), (1.5, 0, 0), mesh=file),))
-        pictures.append(render_scene(scene, plain_look(scene, light_dir=(0.6, 0, -0.8), light_rgb=0.5)))
-    assert np.isfinite(pictures[0][1]).sum() > 200
-    np.testing.assert_array_equal(pictures[0][0], pictures[1][0])
-    np.testing.assert_allclose(pictures[0][1], pictures[1][1], rtol=1e-6)
-
-
-def test_an_objs_polygons_negative_indices_and_texture_coordinates_are_read(tmp_path):
-    path = tmp_path / "quad.obj"
-    path.write_text(
-        "v 0 0 0\nv 1 0 0 # corner\nv 1 1 0\nv 0 1 0\nvt 0 0\nvt 2 0\nvt 2 2\nvt 0 2\nf -4/1 2/2/7 3/3 4/4\n"
-    )
-    mesh = load_mesh(path)
-    assert mesh.faces == [(0, 1, 2), (0, 2, 3)]
-    np.testing.assert_array_equal(mesh.uvs[1], [(0, 0), (2, 2), (0, 2)])
-
-
-@pytest.mark.parametrize(
-    "name, content, message",
-    [
-        ("gone.obj", None, "no such mesh file"),
-        ("scene.gltf", b"{}", "give an .obj or .stl"),
-        ("empty.obj", b"# nothing\n", "no triangles"),
-        ("text.obj", b"v 0 0 zero\nf 1 1 1\n", "not a readable OBJ"),
-        ("short.obj", b"v 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "not a readable OBJ"),
-        ("dangling.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "a vertex that is not there"),
-        ("texture.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1/1 2/2 3/5\n", "not a readable OBJ"),
-        ("cut.stl", b"x" * 80 + (9).to_bytes(4, "little") + b"y" * 70, "a binary STL of 9 triangles has 534"),
-        ("cut_text.stl", b"solid a\nvertex 0 0 0\nvertex 0 1 0\n", "not complete"),
-        ("tiny.stl", b"", "not a readable STL"),
-    ],
-)  # fmt: skip
-def test_a_mesh_that_cannot_be_read_says_which_and_why(tmp_path, name, content, message):
-    path = tmp_path / name
-    if content is not None:
-        path.write_bytes(content)
-    scene = Scene((body("mesh", Shape.MESH, (1, 1, 1), mesh=path),))
-    with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
-        RasterRenderer().load(scene, CAMERA, 1)
-    assert name in str(error.value) and "\n" not in str(error.value)
-
-
-def test_a_mesh_part_without_a_file_is_refused():
-    with pytest.raises(ValueError, match="Part.mesh"):
-        RasterRenderer().load(Scene((body("mesh", Shape.MESH, (1, 1, 1)),)), CAMERA, 1)
 
 
 def test_closing_twice_is_fine():
