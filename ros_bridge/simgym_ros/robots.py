@@ -147,7 +147,7 @@ class Hand(Robot):
 
     def listen(self) -> None:
         """See `Robot.listen`."""
-        self._subscribe(PoseStamped, "hand_pose", _hand_pose)
+        self._subscribe(PoseStamped, "hand_pose", hand_pose)
         self._subscribe(JointState, "joint_states", self._opening)
 
     def measured(self) -> np.ndarray:
@@ -170,7 +170,7 @@ class Hand(Robot):
         return (sum(positions[name] for name in self._fingers),)
 
 
-def _hand_pose(message: PoseStamped) -> tuple[float, ...]:
+def hand_pose(message: PoseStamped) -> tuple[float, ...]:
     """x, y, z in metres and yaw in radians of the hand's x axis, seen from above."""
     p, q = message.pose.position, message.pose.orientation
     return p.x, p.y, p.z, math.atan2(2 * (q.x * q.y + q.w * q.z), 1 - 2 * (q.y * q.y + q.z * q.z))

@@ -11,10 +11,12 @@ import pytest
 
 from simgym.envs.tasks.grasp.task import CAMERAS
 
+pytest.importorskip("rclpy")
+
 import rclpy  # isort: skip
 from rclpy.time import Time  # isort: skip
 from simgym_ros.robot import RobotNode  # isort: skip
-from simgym_ros.robots import _hand_pose  # isort: skip
+from simgym_ros.robots import hand_pose  # isort: skip
 
 from tests.ros_bridge.listening import ArmListener, spin  # isort: skip
 
@@ -70,7 +72,7 @@ def test_it_measures_what_the_policy_is_trained_with(start: Start) -> None:
     newest, simulation = listener.hands[-1], robot.world.simulation
     if Time.from_msg(newest.header.stamp).nanoseconds == robot.topics.frame_ns:
         known = simulation.observe().proprio[0]
-        assert np.array(_hand_pose(newest), np.float32).tolist() == known[:4].tolist()
+        assert np.array(hand_pose(newest), np.float32).tolist() == known[:4].tolist()
     joints = listener.joints[-1]
     assert joints.name[-2:] == ["panda_finger_joint1", "panda_finger_joint2"] and len(joints.position) == 9
     assert newest.header.frame_id == joints.header.frame_id == "panda_link0"
