@@ -264,7 +264,7 @@ def finish(config: TrainConfig, out: Path, model: PPO, segments: Segments) -> di
     simulation = Simulation(config.env, config.domain, EVALUATION_WORLDS, "test")
     goggles = goggles_for(config.goggles, simulation)
     bundle, frames = out / BUNDLE, _collect_frames(simulation, model, config, goggles)
-    contract = _contract(config, simulation, {"steps": model.num_timesteps, "seed": config.seed})
+    contract = _contract(config, simulation, _about(config, model.num_timesteps))
     about = header(config.env, config.domain, "test", str(bundle), config.goggles, FINAL_SEED)
     seeds = episode_seeds(FINAL_SEED, config.final_episodes, "test")
     with atomic_path(bundle) as temporary:  # there is no bundle before it has been measured
@@ -276,6 +276,11 @@ def finish(config: TrainConfig, out: Path, model: PPO, segments: Segments) -> di
         save_bundle(onnx.load(temporary), replace(contract, training=training), temporary)
     simulation.close()
     return result
+
+
+def _about(config: TrainConfig, steps: int) -> dict[str, Any]:
+    """What a bundle says of its training."""
+    return {"steps": steps, "seed": config.seed, "domain": config.domain.name}
 
 
 def _contract(config: TrainConfig, simulation: Simulation, training: dict[str, Any]) -> Contract:

@@ -33,9 +33,9 @@ def test_the_card_says_what_the_contract_says(task):
     assert re.search(rf"seed={training['seed']}\b", card)
 
 
-def test_it_drives_the_default_environment():
-    simulation = Simulation(ChairNavConfig(), DOMAINS["sim"], 16, "test")
+def test_it_drives_where_it_was_trained():
     policy = Policy(PATH)
+    simulation = Simulation(ChairNavConfig(), DOMAINS[policy.contract.training["domain"]], 16, "test")
     check_camera(policy.contract, simulation.camera)
     actor = make_actor(PRETRAINED, None, simulation, 0)
     measured = evaluate(simulation, actor, episode_seeds(3, 60, "test"), progress=False).summary()
