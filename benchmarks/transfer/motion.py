@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from simgym.config.run_dir import run_folder
 from simgym.envs.config import DomainConfig
-from simgym.envs.motion import known_flow
+from simgym.envs.motion import CameraPose, known_flow
 from simgym.envs.scene import Semantic
 from simgym.envs.simulation import Simulation, draw_episode_seed
 from simgym.files import atomic_path
@@ -51,40 +52,41 @@ def main(config: MotionConfig) -> None:
     """Write ``motion.npz``: the arrays of `Drive`, stacked."""
     with run_folder(config) as out:
         drives = list(record(config))
-        stacked = {name: np.stack([getattr(drive, name) for drive in drives]) for name in Drive.__dataclass_fields__}
+        rgb, flow, known = (np.stack(parts) for parts in zip(*((d.rgb, d.flow, d.known) for d in drives), strict=True))
         with atomic_path(out / MOTION) as path, path.open("wb") as file:
-            np.savez(file, **stacked)  # type: ignore[arg-type]
+            np.savez(file, rgb=rgb, flow=flow, known=known)
 
 
 def load(path: str) -> list[Drive]:
     """What `main` wrote."""
     with np.load(path) as arrays:
-        return [Drive(*parts) for parts in zip(*(arrays[name] for name in Drive.__dataclass_fields__), strict=True)]
+        return [Drive(*parts) for parts in zip(arrays["rgb"], arrays["flow"], arrays["known"], strict=True)]
 
 
 def record(config: MotionConfig) -> Iterator[Drive]:
     """The first frames of episodes that the expert drives."""
-    rng = np.random.default_rng(config.seed)
-    simulation = Simulation(config.env, config.domain, WORLDS, config.split, twin=True)
-    left = config.drives
-    while left:
-        count = min(left, WORLDS)
-        seeds = [draw_episode_seed(rng, config.split) for _ in range(WORLDS)]
-        simulation.reset(np.arange(WORLDS), np.array(seeds, np.int64))
-        moments = []
-        for _ in range(LENGTH):
-            twin = simulation.canonical()
-            standing = twin.segmentation[..., 0] != Semantic.ROBOT  # what the robot sees of itself moves with it
-            depth_m = np.where(standing, twin.depth, np.inf)
-            poses = [simulation.camera_pose(world) for world in range(WORLDS)]
-            moments.append((simulation.observe().image.copy(), depth_m, poses))
-            simulation.step(simulation.expert_action())
-        yield from (_drive(world, moments) for world in range(count))
-        left -= count
-    simulation.close()
+    rng, left = np.random.default_rng(config.seed), config.drives
+    with closing(Simulation(config.env, config.domain, WORLDS, config.split, twin=True)) as simulation:
+        while left > 0:
+            seeds = [draw_episode_seed(rng, config.split) for _ in range(WORLDS)]
+            simulation.reset(np.arange(WORLDS), np.array(seeds, np.int64))
+            moments = [_moment(simulation) for _ in range(LENGTH)]
+            yield from (_drive(world, moments) for world in range(min(left, WORLDS)))
+            left -= WORLDS
 
 
-def _drive(world: int, moments: list[tuple[np.ndarray, np.ndarray, list[Any]]]) -> Drive:
+def _moment(simulation: Simulation) -> tuple[np.ndarray, np.ndarray, list[CameraPose]]:
+    """What all cameras see, how far away it is, and where they are; then the expert's next step."""
+    twin = simulation.canonical()
+    standing = twin.segmentation[..., 0] != Semantic.ROBOT  # what the robot sees of itself moves with it
+    depth_m = np.where(standing, twin.depth, np.inf)
+    poses = [simulation.camera_pose(world) for world in range(WORLDS)]
+    image = simulation.observe().image.copy()
+    simulation.step(simulation.expert_action())
+    return image, depth_m, poses
+
+
+def _drive(world: int, moments: list[tuple[np.ndarray, np.ndarray, list[CameraPose]]]) -> Drive:
     flows = [
         known_flow(depth_m[world], poses[world], next_depth_m[world], next_poses[world])
         for (_, depth_m, poses), (_, next_depth_m, next_poses) in zip(moments, moments[1:], strict=False)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from simgym.config.goggles import METHODS, NetworkMethod
 from simgym.policies.metrics import paired_interval, wilson_interval
 
 from .pieces import DONE, Piece, state
@@ -150,7 +151,18 @@ def _training(cells: Iterable[Cell]) -> dict[str, Any] | None:
     collapsed = [
         str(part["collapse"]) for each in found for part in (each["real"], each["pairs"]) if part and part["collapse"]
     ]
-    return about | {"trainings": len(found), "mean_training_seconds": seconds, "collapsed": collapsed}
+    judged = METHODS[about["method"]]
+    unjudged = (
+        isinstance(judged, NetworkMethod)
+        and judged.segmentation_needed
+        and not all(each["segmentation_ready"] for each in found)
+    )
+    return about | {
+        "trainings": len(found),
+        "mean_training_seconds": seconds,
+        "collapsed": collapsed,
+        "semantic_left_out": unjudged,  # the segmentation network was not good enough: another method than its name
+    }
 
 
 # --- Markdown ---
@@ -215,6 +227,8 @@ def _budget(training: dict[str, Any] | None) -> str:
     if training is None:
         return "–"
     collapsed = f", collapsed ({', '.join(training['collapsed'])})" if training["collapsed"] else ""
+    if training["semantic_left_out"]:
+        collapsed += ", semantic terms left out"
     if not training["steps"]:
         return f"statistics{collapsed}"
     minutes = training["mean_training_seconds"] / 60

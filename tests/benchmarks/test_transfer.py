@@ -67,7 +67,7 @@ class Recorder:
 
 METRICS: dict[str, Any] = {
     **{"method": "hybrid", "generator": "unet", "steps": 10, "frames": {"real": 9}, "training_seconds": 120.0},
-    **{"real": {"collapse": None}, "pairs": {"collapse": None}},
+    **{"real": {"collapse": None}, "pairs": {"collapse": None}, "segmentation_ready": True},
 }
 MEAN = {"mean": 0.25, "ci95": [0.2, 0.3]}
 PHOTOS: dict[str, Any] = {
@@ -263,6 +263,15 @@ class TestTable:
         assert "| none | 9 | 50.0 % (30.0–70.0) | 0.250 (0.200 to 0.300) | – | – |" in text
         columns = {line.count("|") for line in text.split("## ")[1].split("\n\n")[1].splitlines()}
         assert len(columns) == 1  # every line has a cell in every column
+
+    @pytest.mark.parametrize("ready", [True, False])
+    def test_it_says_where_semantic_terms_were_left_out(
+        self, ready: bool, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(METRICS, "method", "vr_goggles")
+        monkeypatch.setitem(METRICS, "segmentation_ready", ready)
+        run("--rows", "vr_goggles", "--halves", NEW)
+        assert ("semantic terms left out" in Path("out/transfer.md").read_text()) == (not ready)
 
 
 @pytest.mark.parametrize(

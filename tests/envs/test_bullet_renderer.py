@@ -19,42 +19,20 @@ from simgym.envs.simulation import Simulation
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
 from simgym.errors import UsageError
 from tests.envs.helpers import assert_same, record, seeds_of
+from tests.envs.raster_scenes import CAMERA, FACING_MINUS_X, NO_LINKS, body, plain_look
 
 pybullet = pytest.importorskip("pybullet", reason="PyBullet has wheels for Python 3.11 only")
 from simgym.envs.renderers.bullet import BulletRenderer  # noqa: E402
 from simgym.envs.renderers.raster import RasterRenderer  # noqa: E402
 
-CAMERA = Camera()
-NO_LINKS = np.zeros((1, 0, 3)), np.zeros((1, 0, 4))
-FACING_MINUS_X = (np.sqrt(0.5), 0.0, -np.sqrt(0.5), 0.0)
 ALL_BUT_PLANE = [shape for shape in Shape if shape != Shape.PLANE]
-
-
-def body(name: str, shape: Shape, size, pos=(0.0, 0.0, 0.0), quat=(1.0, 0.0, 0.0, 0.0), **part) -> Body:
-    return Body(name, (Part(shape, part.pop("semantic", Semantic.BOX), tuple(size), tuple(pos), tuple(quat), **part),))
-
-
-def look_of(scene: Scene, n: int = 1, **changes) -> Look:
-    parts = len(scene.parts)
-    look = Look(
-        part_rgb=np.full((n, parts, 3), 0.5, np.float32),
-        part_texture=np.full((n, parts), -1, np.int32),
-        texture_size_m=np.ones((n, parts), np.float32),
-        light_dir=np.tile(np.array([1, 0, 0], np.float32), (n, 1)),
-        light_rgb=np.zeros((n, 3), np.float32),
-        ambient_rgb=np.ones((n, 3), np.float32),
-        camera_offset=np.zeros((n, 3), np.float32),
-        camera_rpy_rad=np.zeros((n, 3), np.float32),
-        focal_scale=np.ones(n, np.float32),
-    )
-    return replace(look, **{name: np.broadcast_to(v, getattr(look, name).shape).copy() for name, v in changes.items()})
 
 
 def shoot(scene: Scene, look: Look | None = None, camera=CAMERA, links=NO_LINKS, kind=BulletRenderer, textures=None):
     """Frames of one world, without the world axis."""
     renderer = kind(textures)
     renderer.load(scene, camera, 1)
-    renderer.apply(np.array([0]), Layout.nominal(scene, 1), look or look_of(scene))
+    renderer.apply(np.array([0]), Layout.nominal(scene, 1), look or plain_look(scene))
     frames = renderer.render(*links)
     renderer.close()
     return frames.rgb[0], frames.depth[0], frames.segmentation[0]
@@ -102,7 +80,7 @@ def test_every_shape_is_drawn_as_raster_draws_it(shape, tmp_path):
     quat = np.array([0.8, 0.2, -0.4, 0.4])
     piece = body("piece", shape, (0.5, 0.4, 0.3), (2, 0.1, 0.1), quat, mesh=mesh if shape == Shape.MESH else None)
     scene = Scene((piece, body("wall", Shape.PLANE, (9, 9, 0), (5, 0, 0), FACING_MINUS_X)))
-    look = look_of(scene, light_dir=(0.6, 0.0, -0.8), light_rgb=0.4, ambient_rgb=0.5, part_rgb=[[0.8, 0.4, 0.2]] * 2)
+    look = plain_look(scene, light_dir=(0.6, 0.0, -0.8), light_rgb=0.4, ambient_rgb=0.5, part_rgb=[[0.8, 0.4, 0.2]] * 2)
     raster, bullet = (shoot(scene, look, kind=kind) for kind in (RasterRenderer, BulletRenderer))
     inside, same = away_from_edges(raster[2][..., 1]), raster[2][..., 1] == bullet[2][..., 1]
     np.testing.assert_array_equal(bullet[2][inside], raster[2][inside])
@@ -124,7 +102,7 @@ def test_an_odd_pinhole_and_a_moved_camera_see_what_raster_sees():
     camera = Camera(64, 48, 70.0, 60.0, 28.0, 27.0)
     pieces = [body(f"b{i}", Shape.BOX, (0.2, 0.2, 0.2), (2 + 0.4 * i, 0.5 * i - 1, 0.3 * i - 0.5)) for i in range(5)]
     scene = Scene(tuple(pieces))
-    look = look_of(scene, camera_offset=(-0.2, 0.1, 0.2), camera_rpy_rad=(0.2, 0.1, -0.15), focal_scale=0.9)
+    look = plain_look(scene, camera_offset=(-0.2, 0.1, 0.2), camera_rpy_rad=(0.2, 0.1, -0.15), focal_scale=0.9)
     raster, bullet = (shoot(scene, look, camera, kind=kind) for kind in (RasterRenderer, BulletRenderer))
     assert len(np.unique(raster[2][..., 1])) == 6
     assert (raster[2] == bullet[2]).all(-1).mean() > 0.99
@@ -144,7 +122,7 @@ def test_a_flat_colour_is_about_what_raster_makes_of_it(light_dir):
     direction = np.array(light_dir) / np.linalg.norm(light_dir)
     scene = Scene((body("wall", Shape.PLANE, (99, 99, 0), (2, 0, 0), FACING_MINUS_X),))
     light: dict = {"light_dir": direction, "light_rgb": (0.4, 0.3, 0.2), "ambient_rgb": (0.3, 0.4, 0.5)}
-    look = look_of(scene, part_rgb=(0.9, 0.5, 0.2), **light)
+    look = plain_look(scene, part_rgb=(0.9, 0.5, 0.2), **light)
     raster, bullet = (shoot(scene, look, kind=kind)[0].astype(int) for kind in (RasterRenderer, BulletRenderer))
     assert np.abs(raster - bullet).max() < 25  # a faint gloss, and shadow where the surface turns from the light
     assert 10 < bullet.mean() < 245
@@ -155,8 +133,8 @@ def test_a_box_darkens_the_floor_on_the_far_side_of_the_light():
     scene = Scene((floor, body("box", Shape.BOX, (0.3, 0.3, 0.5), (0, 0, 0.5))))
     light: dict = {"light_dir": (0, 0.6, -0.8), "light_rgb": 0.6, "ambient_rgb": 0.3}
     view: dict = {"camera_offset": (-3, 0, 2.5), "camera_rpy_rad": (0, 0.7, 0)}
-    rgb, _, segmentation = shoot(scene, look_of(scene, **light, **view))
-    alone, _, _ = shoot(Scene((floor,)), look_of(Scene((floor,)), **light, **view))
+    rgb, _, segmentation = shoot(scene, plain_look(scene, **light, **view))
+    alone, _, _ = shoot(Scene((floor,)), plain_look(Scene((floor,)), **light, **view))
     on_floor = away_from_edges(segmentation[..., 1]) & (segmentation[..., 1] == 0)
     darker = on_floor & (rgb[..., 0] < 0.95 * alone[..., 0])
     left, right = darker[:, :40].sum(), darker[:, 40:].sum()  # light from the right, so shadow on the left (+y)
@@ -169,8 +147,8 @@ def test_a_ceiling_keeps_no_light_off_the_room():
     ceiling = body("ceiling", Shape.PLANE, (4, 4, 0), (0, 0, 2.5), (0.0, 1.0, 0.0, 0.0), semantic=Semantic.CEILING)
     light: dict = {"light_dir": (0.0, 0.6, -0.8), "light_rgb": 0.5, "ambient_rgb": 0.4}
     view: dict = {"camera_offset": (-2, 0, 1.0)}
-    with_it, _, segmentation = shoot(Scene((floor, ceiling)), look_of(Scene((floor, ceiling)), **light, **view))
-    without, _, _ = shoot(Scene((floor,)), look_of(Scene((floor,)), **light, **view))
+    with_it, _, segmentation = shoot(Scene((floor, ceiling)), plain_look(Scene((floor, ceiling)), **light, **view))
+    without, _, _ = shoot(Scene((floor,)), plain_look(Scene((floor,)), **light, **view))
     assert {0, 1} <= set(np.unique(segmentation[..., 1]))
     np.testing.assert_array_equal(with_it[segmentation[..., 1] == 0], without[segmentation[..., 1] == 0])
     assert (with_it[segmentation[..., 1] == 1] > 0).all()
@@ -192,7 +170,7 @@ def test_textures_lie_where_raster_lays_them(shape, size_m):
     texture = checkerboard(64, 32)
     texture[:, :32, :32, 1] = 120  # not its own mirror
     scene = Scene((body("piece", shape, size, (1.8, 0, 0), np.array(quat) / np.linalg.norm(quat)),))
-    look = look_of(scene, part_texture=0, texture_size_m=size_m, part_rgb=1.0)
+    look = plain_look(scene, part_texture=0, texture_size_m=size_m, part_rgb=1.0)
     kinds = (RasterRenderer, BulletRenderer)
     raster, bullet = (shoot(scene, look, kind=kind, textures=texture)[0].astype(int) for kind in kinds)
     flat = (maximum_filter(raster, (3, 3, 1)) - minimum_filter(raster, (3, 3, 1))).max(-1) < 10  # no border near
@@ -212,7 +190,7 @@ def test_textures_live_in_a_folder_that_goes_with_the_renderer():
 def test_a_texture_that_the_bank_lacks_is_refused():
     scene = Scene((body("b", Shape.BOX, (1, 1, 1)),))
     with pytest.raises(ValueError, match="asks for texture 3"):
-        shoot(scene, look_of(scene, part_texture=3), textures=checkerboard(8, 1))
+        shoot(scene, plain_look(scene, part_texture=3), textures=checkerboard(8, 1))
 
 
 # --- worlds --------------------------------------------------------------------------------------------------------
@@ -225,7 +203,7 @@ def test_links_move_and_the_camera_rides_on_one():
     scene = Scene((wall,), (base, arm), camera_link=0)
     pos = np.array([[[1.0, 1.0, 0.0], [1.0, 3.0, 0.5]]])
     quat = np.tile([np.sqrt(0.5), 0, 0, np.sqrt(0.5)], (1, 2, 1))  # the robot faces +y
-    look = look_of(scene, camera_offset=(0.3, 0, 0.5))
+    look = plain_look(scene, camera_offset=(0.3, 0, 0.5))
     raster, bullet = (shoot(scene, look, links=(pos, quat), kind=kind) for kind in (RasterRenderer, BulletRenderer))
     assert set(np.unique(bullet[2][..., 1])) == {0, 2}
     assert (raster[2] == bullet[2]).all(-1).mean() > 0.99
@@ -241,9 +219,9 @@ def test_parts_that_a_draw_does_not_use_are_not_drawn(how):
         (layout.part_pos if how == "parked" else layout.body_pos)[..., 2] = PARKED_Z_M
     renderer = BulletRenderer()
     renderer.load(scene, CAMERA, 1)
-    renderer.apply(np.array([0]), layout, look_of(scene, camera_rpy_rad=(0, np.pi / 2, 0)))
+    renderer.apply(np.array([0]), layout, plain_look(scene, camera_rpy_rad=(0, np.pi / 2, 0)))
     assert np.isinf(renderer.render(*NO_LINKS).depth).all()
-    renderer.apply(np.array([0]), Layout.nominal(scene, 1), look_of(scene))
+    renderer.apply(np.array([0]), Layout.nominal(scene, 1), plain_look(scene))
     assert np.isfinite(renderer.render(*NO_LINKS).depth).any()
     renderer.close()
 
@@ -285,7 +263,7 @@ def test_many_labels_and_many_surfaces_of_one_label_are_told_apart():
     places = [(3, 0.13 * (i % 15 - 7), 0.13 * (i // 15 - 4)) for i in range(140)]
     wall = Body("wall", tuple(replace(tile, pos=place) for place in places[:30]))
     scene = Scene((wall, *(Body(f"b{i}", (replace(tile, pos=place),)) for i, place in enumerate(places[30:]))))
-    look = look_of(scene)
+    look = plain_look(scene)
     look.part_rgb[0] = np.linspace(0.2, 0.9, 3 * 140).reshape(140, 3)  # each a surface of its own
     camera = Camera.from_fov(240, 180, np.radians(69))
     raster, bullet = (shoot(scene, look, camera, kind=kind) for kind in (RasterRenderer, BulletRenderer))
@@ -310,7 +288,7 @@ def test_a_snapshot_from_the_cameras_place_is_the_cameras_picture():
     scene = Scene((body("wall", Shape.PLANE, (9, 9, 0), (4, 0, 0), FACING_MINUS_X), ball))
     renderer = BulletRenderer()
     renderer.load(scene, CAMERA, 1)
-    renderer.apply(np.array([0]), Layout.nominal(scene, 1), look_of(scene, light_dir=(0.6, 0, -0.8), light_rgb=0.5))
+    renderer.apply(np.array([0]), Layout.nominal(scene, 1), plain_look(scene, light_dir=(0.6, 0, -0.8), light_rgb=0.5))
     frames = renderer.render(*NO_LINKS)
     kept = frames.rgb.copy()
     np.testing.assert_array_equal(renderer.snapshot(0, CAMERA, (0, 0, 0), (1, 0, 0), supersample=1), kept[0])
