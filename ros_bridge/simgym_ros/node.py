@@ -8,7 +8,8 @@ import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import cv2
@@ -243,12 +244,29 @@ def seconds(stamp: Any) -> float:
     return stamp.sec + stamp.nanosec * 1e-9
 
 
+@contextmanager
+def asked_to_stop() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set.
+
+    They raise nothing: a KeyboardInterrupt that meets rclpy inside a conversion of its own comes out as a RuntimeError.
+    """
+    asked = threading.Event()
+    before = {number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def run(make: Callable[[], BridgeNode]) -> None:
     """Run a node until SIGINT or SIGTERM, then shut it down in order: a robot is told to stand before that."""
     cv2.setNumThreads(1)  # what it does takes less time than another thread takes to wake
-    asked = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: asked.set())
+    with asked_to_stop() as asked:
+        _run(make, asked)
+
+
+def _run(make: Callable[[], BridgeNode], asked: threading.Event) -> None:
     try:
         rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
         node = make()

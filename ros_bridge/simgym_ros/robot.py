@@ -18,16 +18,18 @@ import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock as SteadyClock
 from rclpy.clock import ClockType
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from simgym.config.compose import compose_config, expand
 from simgym.errors import UserError
 
+from .node import SPIN_S, asked_to_stop
 from .robot_topics import make_topics
 from .world import World, WorldConfig
 
@@ -131,18 +133,20 @@ class RobotNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop."""
-    rclpy.init(args=args)
-    try:
-        node = RobotNode()
-        with closing(node.world):
-            rclpy.spin(node)
-    except UserError as error:
-        print(f"simgym_ros.robot: {error}", file=sys.stderr)
-        return error.exit_code
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        rclpy.try_shutdown()
+    with asked_to_stop() as asked:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        try:
+            node = RobotNode()
+            with closing(node.world):
+                executor = SingleThreadedExecutor()
+                executor.add_node(node)
+                while not asked.is_set():
+                    executor.spin_once(timeout_sec=SPIN_S)
+        except UserError as error:
+            print(f"simgym_ros.robot: {error}", file=sys.stderr)
+            return error.exit_code
+        finally:
+            rclpy.try_shutdown()
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -199,3 +200,23 @@ def test_as_a_process_it_drives_and_ends_when_interrupted() -> None:
         assert spin([listener], lambda: len(listener.images) > 5)
     listener.destroy_node()
     rclpy.try_shutdown()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_tears_no_step_apart(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that a signal raises wherever Python happens to be may meet rclpy inside a conversion of its own."""
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    whole: list[int] = []
+    step = World.step
+
+    def interrupted(self: World, action: np.ndarray) -> Any:
+        signal.raise_signal(number)
+        ended = step(self, action)
+        whole.append(self.episode)
+        return ended
+
+    monkeypatch.setattr(World, "step", interrupted)
+    before = signal.getsignal(number)
+    assert robot_module.main([]) == 0
+    assert len(whole) == 1  # and no other step was begun
+    assert signal.getsignal(number) is before
