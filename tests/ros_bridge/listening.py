@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import rclpy
@@ -14,6 +15,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
+from simgym_ros.robot import RobotNode
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
@@ -99,3 +101,25 @@ def spin(nodes: list[Node], until: Callable[[], bool], patience_s: float = PATIE
         executor.remove_node(node)
     executor.shutdown()
     return until()
+
+
+@contextmanager
+def robots(listener: type[Node], domain_ids: Iterator[int], *words: str) -> Iterator[Callable[..., Any]]:
+    """Starts a robot with parameters, and who listens to it, in a domain of their own; ends them all."""
+    nodes: list[Any] = []  # listener, robot
+
+    def begin(**parameters: Any) -> tuple[RobotNode, Any]:
+        given = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+        rclpy.init(args=["--ros-args", *words, *given], domain_id=next(domain_ids))
+        nodes.extend((listener(), RobotNode()))
+        assert spin(nodes, lambda: nodes[1].topics.connected)
+        return nodes[1], nodes[0]
+
+    try:
+        yield begin
+    finally:
+        for robot in nodes[1:]:
+            robot.world.close()
+        for node in nodes:
+            node.destroy_node()
+        rclpy.try_shutdown()

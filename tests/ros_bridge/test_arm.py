@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +12,11 @@ from simgym.envs.tasks.grasp.task import CAMERAS
 
 pytest.importorskip("rclpy")
 
-import rclpy  # isort: skip
 from rclpy.time import Time  # isort: skip
 from simgym_ros.robot import RobotNode  # isort: skip
 from simgym_ros.robots import hand_pose  # isort: skip
 
-from tests.ros_bridge.listening import ArmListener, spin  # isort: skip
+from tests.ros_bridge.listening import ArmListener, robots, spin  # isort: skip
 
 pytestmark = pytest.mark.ros
 
@@ -29,24 +27,9 @@ Start = Callable[..., tuple[RobotNode, ArmListener]]
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Starts an arm with parameters, and who listens to it, in a domain of their own."""
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    nodes: list[Any] = []  # listener, robot
-
-    def begin(**parameters: Any) -> tuple[RobotNode, ArmListener]:
-        words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-        rclpy.init(args=["--ros-args", "-p", "env:=Grasp", *words], domain_id=next(DOMAIN_IDS))
-        listener, robot = ArmListener(), RobotNode()
-        nodes.extend((listener, robot))
-        assert spin(nodes, lambda: robot.topics.connected)
-        return robot, listener
-
-    yield begin
-    for robot in nodes[1:]:
-        robot.world.close()
-    for node in nodes:
-        node.destroy_node()
-    rclpy.try_shutdown()
+    with robots(ArmListener, DOMAIN_IDS, "-p", "env:=Grasp") as begin:
+        yield begin
 
 
 def waits_for_both(robot: RobotNode, listener: ArmListener, twist_first: bool) -> None:

@@ -20,11 +20,12 @@ from tests.ros_bridge.bridge import running
 import rclpy  # isort: skip
 from rclpy.time import Time  # isort: skip
 from simgym_ros import robot as robot_module  # isort: skip
+from simgym_ros import robot_topics  # isort: skip
 from simgym_ros.robot import RobotNode  # isort: skip
 from simgym_ros.world import World, WorldConfig  # isort: skip
 from std_srvs.srv import Trigger  # isort: skip
 
-from tests.ros_bridge.listening import Listener, command, spin  # isort: skip
+from tests.ros_bridge.listening import Listener, command, robots, spin  # isort: skip
 
 pytestmark = pytest.mark.ros
 
@@ -35,28 +36,56 @@ Start = Callable[..., tuple[RobotNode, Listener]]
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Starts a robot with parameters, and who listens to it, in a domain of their own."""
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    nodes: list[Any] = []  # listener, robot
-
-    def begin(**parameters: Any) -> tuple[RobotNode, Listener]:
-        words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-        rclpy.init(args=["--ros-args", *words], domain_id=next(DOMAIN_IDS))
-        listener, robot = Listener(), RobotNode()
-        nodes.extend((listener, robot))
-        assert spin(nodes, lambda: listener.drive.get_subscription_count() > 0)
-        return robot, listener
-
-    yield begin
-    for robot in nodes[1:]:
-        robot.world.close()
-    for node in nodes:
-        node.destroy_node()
-    rclpy.try_shutdown()
+    with robots(Listener, DOMAIN_IDS) as begin:
+        yield begin
 
 
 def stamps(messages: list[Any]) -> list[int]:
     return [Time.from_msg(message.header.stamp).nanoseconds for message in messages]
+
+
+class TFMessage:
+    """In the place of that of tf2_msgs, of which there is no wheel."""
+
+    def __init__(self, transforms: list[Any]) -> None:
+        self.transforms = transforms
+
+
+def test_transforms_lead_from_the_camera_to_where_odom_says(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, list[TFMessage]] = {"/tf": [], "/tf_static": []}
+    create = RobotNode.create_publisher
+
+    def recorder(self: RobotNode, kind: type, topic: str, *arguments: Any) -> Any:
+        return Recorder(told[topic]) if kind is TFMessage else create(self, kind, topic, *arguments)
+
+    monkeypatch.setattr(robot_topics, "TFMessage", TFMessage)
+    monkeypatch.setattr(RobotNode, "create_publisher", recorder)
+    robot, listener = start(lock_step=True)
+    listener.answer = lambda image: command(image.header.stamp, 0.3, 0.5)
+    assert spin([robot, listener], lambda: len(listener.odoms) > 5)
+
+    ((mount,),) = (message.transforms for message in told["/tf_static"])
+    assert (mount.header.frame_id, mount.child_frame_id) == ("base_link", "camera_optical_frame")
+    assert mount.transform.translation.z == pytest.approx(0.3, abs=0.1)
+    turned = (mount.transform.rotation.x, mount.transform.rotation.y, mount.transform.rotation.z)
+    np.testing.assert_allclose(turned, (-0.5, 0.5, -0.5), atol=0.1)  # REP 103, but for a slight pitch
+
+    placed = {Time.from_msg(base.header.stamp).nanoseconds: base for (base,) in (m.transforms for m in told["/tf"])}
+    for odom in listener.odoms:
+        base, pose = placed[Time.from_msg(odom.header.stamp).nanoseconds], odom.pose.pose
+        assert (base.header.frame_id, base.child_frame_id) == (odom.header.frame_id, odom.child_frame_id)
+        assert (base.header.frame_id, base.child_frame_id) == ("odom", "base_link")
+        to = base.transform.translation
+        assert (to.x, to.y, to.z) == (pose.position.x, pose.position.y, pose.position.z)
+        assert base.transform.rotation == pose.orientation
+
+
+class Recorder:
+    """In the place of a publisher: keeps what it is given."""
+
+    def __init__(self, told: list[Any]) -> None:
+        self.publish = told.append
 
 
 def test_in_lock_step_a_frame_waits_for_its_command(start: Start) -> None:
