@@ -26,7 +26,7 @@ import numpy as np
 from simgym.deploy.camera import Camera
 
 from . import _figures
-from .deploy_latency import export_random
+from .deploy_latency import SMALL_GENERATORS, export_random
 
 ROOT = Path(__file__).parents[1]
 TARGETS = {"added_median_ms": 4.0, "added_p99_ms": 10.0, "age_max_ms": 100.0, "memory_growth_percent": 2.0}
@@ -158,18 +158,16 @@ def summary(
 def main() -> None:
     """Print the table; write it as JSON if asked."""
     parser = _figures.parser("ros_latency", __doc__)
-    given = parser.add_mutually_exclusive_group()
+    given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument("--bundle", type=Path, help="goggles")
-    given.add_argument("--generator", help="or a network with random weights: unet, mobile, resnet9")
+    given.add_argument("--generator", choices=(*SMALL_GENERATORS, "resnet9"), help="or a network with random weights")
+    given.add_argument("--camera", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
     parser.add_argument("--hz", type=float, default=30.0, help="of the camera")
-    parser.add_argument("--camera", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.camera:
         publish_camera(args.hz)
         return
-    if args.bundle is None and args.generator is None:
-        parser.error("give goggles: --bundle goggles.onnx, or --generator resnet9")
     with tempfile.TemporaryDirectory() as folder:
         bundle = args.bundle or export_random(args.generator, Camera(), Path(folder, "goggles.onnx"))
         figures = {"hz": args.hz, "seconds": args.seconds, **measure(bundle, args.hz, args.seconds)}

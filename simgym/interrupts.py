@@ -31,12 +31,13 @@ def exit_on_sigterm() -> Iterator[None]:
 
 
 @contextmanager
-def stop_on_signals(asked: threading.Event) -> Iterator[None]:
-    """Set ``asked`` at Ctrl-C or SIGTERM; a second one kills. Does nothing outside the main thread."""
+def stop_on_signals(asked: threading.Event, second_kills: bool = True) -> Iterator[None]:
+    """Set ``asked`` at Ctrl-C or SIGTERM; a second one kills, or says no more. Does nothing outside the main thread."""
 
     def stop(number: int, frame: Any) -> None:
         asked.set()
-        signal.signal(number, signal.SIG_DFL)
+        if second_kills:
+            signal.signal(number, signal.SIG_DFL)
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -226,13 +226,13 @@ def _number(value: float | None, form: str) -> str:
 def _budget(training: dict[str, Any] | None) -> str:
     if training is None:
         return "–"
-    collapsed = f", collapsed ({', '.join(training['collapsed'])})" if training["collapsed"] else ""
+    remarks = f", collapsed ({', '.join(training['collapsed'])})" if training["collapsed"] else ""
     if training["semantic_left_out"]:
-        collapsed += ", semantic terms left out"
+        remarks += ", semantic terms left out"
     if not training["steps"]:
-        return f"statistics{collapsed}"
+        return f"statistics{remarks}"
     minutes = training["mean_training_seconds"] / 60
-    return f"{training['generator']}, {training['steps']:,} steps, {minutes:.0f} min{collapsed}"
+    return f"{training['generator']}, {training['steps']:,} steps, {minutes:.0f} min{remarks}"
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import cv2
@@ -33,6 +31,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool
 
 from simgym.errors import UserError
+from simgym.interrupts import stop_on_signals
 
 from .figures import ERROR, WARN, Report
 from .parameters import Parameters
@@ -244,25 +243,16 @@ def seconds(stamp: Any) -> float:
     return stamp.sec + stamp.nanosec * 1e-9
 
 
-@contextmanager
-def asked_to_stop() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set.
-
-    They raise nothing: a KeyboardInterrupt that meets rclpy inside a conversion of its own comes out as a RuntimeError.
-    """
-    asked = threading.Event()
-    before = {number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def nanoseconds(stamp: Any) -> int:
+    """A ROS time in ns, exactly; rclpy's own Time takes no stamp from before its beginning, which may well arrive."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 def run(make: Callable[[], BridgeNode]) -> None:
     """Run a node until SIGINT or SIGTERM, then shut it down in order: a robot is told to stand before that."""
     cv2.setNumThreads(1)  # what it does takes less time than another thread takes to wake
-    with asked_to_stop() as asked:
+    asked = threading.Event()
+    with stop_on_signals(asked, second_kills=False):
         _run(make, asked)
 
 

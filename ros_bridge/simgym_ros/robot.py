@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from contextlib import closing
 from typing import Any
@@ -28,8 +29,9 @@ from std_srvs.srv import Trigger
 
 from simgym.config.compose import compose_config, expand
 from simgym.errors import UserError
+from simgym.interrupts import stop_on_signals
 
-from .node import SPIN_S, asked_to_stop
+from .node import SPIN_S
 from .robot_topics import make_topics
 from .world import World, WorldConfig
 
@@ -133,7 +135,9 @@ class RobotNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop."""
-    with asked_to_stop() as asked:
+    asked = threading.Event()
+    # KeyboardInterrupt would be raised anywhere, and inside one of rclpy's conversions it becomes a RuntimeError.
+    with stop_on_signals(asked, second_kills=False):
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         try:
             node = RobotNode()
