@@ -22,6 +22,7 @@ from simgym.envs.quaternion import conjugate, multiply, rotate
 from simgym.envs.simulation import Simulation
 
 from . import images
+from .node import nanoseconds
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -181,7 +182,7 @@ class BaseTopics(RobotTopics):
 
     def _drive(self, message: Twist | TwistStamped) -> None:
         twist = message if isinstance(message, Twist) else message.twist
-        stamp_ns = self.frame_ns if isinstance(message, Twist) else Time.from_msg(message.header.stamp).nanoseconds
+        stamp_ns = self.frame_ns if isinstance(message, Twist) else nanoseconds(message.header.stamp)
         self._take(self._finite("cmd_vel", (twist.linear.x, twist.angular.z), (0.0, 0.0)), stamp_ns)
 
 
@@ -236,7 +237,7 @@ class ArmTopics(RobotTopics):
     def _move(self, message: TwistStamped) -> None:
         linear, angular = message.twist.linear, message.twist.angular
         velocity = self._finite("delta_twist_cmds", (linear.x, linear.y, linear.z, angular.z), (0.0,) * 4)
-        self._twist_ns = Time.from_msg(message.header.stamp).nanoseconds
+        self._twist_ns = nanoseconds(message.header.stamp)
         self._command(np.append(velocity, self.command[4:]))
 
     def _grip(self, message: Float64MultiArray) -> None:

@@ -131,7 +131,8 @@ def _shrink_factor(real: Camera, camera: Camera) -> int:
     """The largest edge of blocks that tile the real image and leave ``SAMPLES_LEFT`` of them a simulated pixel."""
     scale = max(real.fx / camera.fx, real.fy / camera.fy)
     tiling = math.gcd(real.width, real.height)
-    return max((edge for edge in range(2, int(scale / SAMPLES_LEFT) + 1) if tiling % edge == 0), default=1)
+    largest = int(min(scale / SAMPLES_LEFT, tiling))  # whatever focal length a calibration claims
+    return max((edge for edge in range(2, largest + 1) if tiling % edge == 0), default=1)
 
 
 def _lookup(calibration: Calibration, camera: Camera, samples: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from simgym.envs.tasks.grasp.task import CAMERAS
 
 pytest.importorskip("rclpy")
 
+from builtin_interfaces.msg import Time as Stamp  # isort: skip
 from rclpy.time import Time  # isort: skip
 from simgym_ros.robot import RobotNode  # isort: skip
 from simgym_ros.robots import hand_pose  # isort: skip
@@ -47,6 +48,16 @@ def test_a_frame_waits_for_both_parts_of_its_command_in_any_order(start: Start) 
     robot, listener = start(lock_step=True, cmd_vel_timeout=9.0)
     waits_for_both(robot, listener, twist_first=True)
     waits_for_both(robot, listener, twist_first=False)
+
+
+def test_a_twist_from_before_all_time_answers_no_frame(start: Start) -> None:
+    robot, listener = start(lock_step=True, cmd_vel_timeout=9.0)
+    first = robot.topics.frame_ns
+    listener.twist(Stamp(sec=-1), (0, 0, 0, 0))
+    listener.grip(0)
+    assert not spin([robot, listener], lambda: robot.topics.frame_ns != first, patience_s=0.4)
+    listener.twist(Time(nanoseconds=first).to_msg(), (0, 0, 0, 0))
+    assert spin([robot, listener], lambda: robot.topics.frame_ns != first, patience_s=5.0)
 
 
 def test_it_measures_what_the_policy_is_trained_with(start: Start) -> None:

@@ -282,6 +282,20 @@ class TestFaults:
             assert status.level == b"\x02" and int(values(status)["dropped_malformed"]) > 0
             exchange(peer, bridge.image(picture(1), peer.now()))
 
+    @pytest.mark.parametrize("focal", [1e12, 1e300, 1e-300, float("nan"), float("inf"), -40.0])
+    @pytest.mark.parametrize("lens", [[], [1e300] * 5, [float("nan")] * 5])
+    def test_a_calibration_of_any_numbers_is_got_over(self, peer, bundle, focal, lens):
+        peer.listen(Image, "/goggles/image_raw")
+        with running("goggles", bundle=bundle):
+            peer.wait_for_listener("/camera_info")
+            odd = bridge.camera_info(32, 24, focal, peer.now())
+            odd.d = lens
+            for _ in range(20):
+                peer.publish("/camera_info", odd)
+                peer.publish("/image_raw", bridge.image(picture(1), peer.now()))
+                time.sleep(0.01)
+            exchange(peer, bridge.image(picture(1), peer.now()), bridge.camera_info(32, 24, 23.0, peer.now()))
+
     @pytest.mark.parametrize("transport", ["raw", "compressed"])
     def test_fuzzed_messages_do_no_harm(self, peer, bundle, transport):
         peer.listen(Image, "/goggles/image_raw")

@@ -6,6 +6,7 @@ import itertools
 import json
 import signal
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from simgym.policies.evaluation import episode_seeds
 from tests.ros_bridge.bridge import running
 
 import rclpy  # isort: skip
+from builtin_interfaces.msg import Time as Stamp  # isort: skip
 from rclpy.time import Time  # isort: skip
 from simgym_ros import robot as robot_module  # isort: skip
 from simgym_ros import robot_topics  # isort: skip
@@ -57,7 +59,9 @@ def test_transforms_lead_from_the_camera_to_where_odom_says(start: Start, monkey
     create = RobotNode.create_publisher
 
     def recorder(self: RobotNode, kind: type, topic: str, *arguments: Any) -> Any:
-        return Recorder(told[topic]) if kind is TFMessage else create(self, kind, topic, *arguments)
+        return (
+            SimpleNamespace(publish=told[topic].append) if kind is TFMessage else create(self, kind, topic, *arguments)
+        )
 
     monkeypatch.setattr(robot_topics, "TFMessage", TFMessage)
     monkeypatch.setattr(RobotNode, "create_publisher", recorder)
@@ -79,13 +83,6 @@ def test_transforms_lead_from_the_camera_to_where_odom_says(start: Start, monkey
         to = base.transform.translation
         assert (to.x, to.y, to.z) == (pose.position.x, pose.position.y, pose.position.z)
         assert base.transform.rotation == pose.orientation
-
-
-class Recorder:
-    """In the place of a publisher: keeps what it is given."""
-
-    def __init__(self, told: list[Any]) -> None:
-        self.publish = told.append
 
 
 def test_in_lock_step_a_frame_waits_for_its_command(start: Start) -> None:
@@ -166,6 +163,16 @@ def test_commands_move_it_and_are_clipped(start: Start) -> None:
     assert spin([robot, listener], lambda: robot.world.simulation.task.steps[0] == 4 or robot.world.episode > 0)
     assert robot.world.episode > 0 or np.linalg.norm(state.link_pos[0, 0] - before) > 0.2
     assert max(odom.twist.twist.linear.x for odom in listener.odoms) == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("sec", [-1, -(2**31), 2**31 - 1])
+def test_a_stamp_of_any_time_answers_no_frame_and_does_no_harm(start: Start, sec: int) -> None:
+    robot, listener = start(lock_step=True, cmd_vel_timeout=9.0)
+    first = robot.topics.frame_ns
+    listener.drive.publish(command(Stamp(sec=sec), 0.3))
+    assert not spin([robot, listener], lambda: robot.topics.frame_ns != first, patience_s=0.4)
+    listener.drive.publish(command(Time(nanoseconds=first).to_msg(), 0.3))
+    assert spin([robot, listener], lambda: robot.topics.frame_ns != first, patience_s=5.0)
 
 
 def test_a_command_that_is_not_finite_stops_it(start: Start) -> None:
