@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -41,3 +43,18 @@ def test_a_checkout_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="needs ROS 2"):
         bridge.load_bridge()
     assert sys.path[-1] == str(bridge.IN_CHECKOUT)
+
+
+def test_the_package_names_everything_that_its_nodes_import() -> None:
+    named = {element.text for element in ElementTree.parse(bridge.IN_CHECKOUT / "package.xml").iter("exec_depend")}
+    statements = [
+        node
+        for path in (*bridge.IN_CHECKOUT.glob("simgym_ros/*.py"), *bridge.IN_CHECKOUT.glob("launch/*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+    ]
+    imported = {alias.name for node in statements if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in statements if isinstance(node, ast.ImportFrom) and node.level == 0}
+    others = {name.split(".")[0] for name in imported} - set(sys.stdlib_module_names)
+    by_pip = {"simgym", "simgym_ros", "cv2"}  # OpenCV comes with simgym
+    assert "rclpy" in others
+    assert {"python3-numpy" if name == "numpy" else name for name in others - by_pip} <= named
