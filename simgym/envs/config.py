@@ -83,7 +83,7 @@ class PaintRanges(LiveTerms):
 class LookRanges(MountRanges, PaintRanges):
     """Terms of the randomized look."""
 
-    textures: int = option(96, "size of the bank of procedural textures", low=1)
+    textures: int = option(224, "size of the bank of procedural textures", low=1)
 
 
 @dataclass(frozen=True, kw_only=True)

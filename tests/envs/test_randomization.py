@@ -241,9 +241,9 @@ def test_textures_are_patterns_and_all_different():
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_patterns_stay_within_black_and_white(pattern):
     for seed in range(20):
-        grey = pattern(np.random.default_rng(seed))
-        assert grey.shape == (SIDE_PX, SIDE_PX)
-        assert grey.min() >= -0.01 and grey.max() <= 1.01
+        drawn = pattern(np.random.default_rng(seed))
+        assert drawn.shape in ((SIDE_PX, SIDE_PX), (SIDE_PX, SIDE_PX, 3))
+        assert drawn.min() >= -0.01 and drawn.max() <= 1.01
 
 
 # --- the whole simulation ------------------------------------------------------------------------------------------
