@@ -8,6 +8,7 @@ from .deploy import Goggles, Policy
 from .errors import BundleError
 
 PRETRAINED = "pretrained"
+SHIPPED_FOR = "ChairNav"  # the one task that has both
 PACKAGE = Path(__file__).parent
 FOLDERS = {"policy": PACKAGE / "policies" / "pretrained", "goggles": PACKAGE / "goggles" / "pretrained"}
 

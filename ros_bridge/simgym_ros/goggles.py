@@ -16,6 +16,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from simgym.deploy import Calibration, CameraError, CodecError, Goggles, PolicyError, SizedResamplers
 from simgym.errors import UsageError
+from simgym.shipped import SHIPPED_FOR, bundle_path
 
 from . import images
 from .figures import ERROR, OK, WARN, Figures, Report
@@ -57,7 +58,7 @@ class GogglesNode(BridgeNode):
 
     def declare(self, parameters: Parameters) -> None:
         """See `BridgeNode.declare`."""
-        parameters.text("bundle", "", "path of the goggles' .onnx file")
+        parameters.text("bundle", "", "path of the goggles' .onnx file, or pretrained for those of ChairNav")
         parameters.listed("providers", ["CPUExecutionProvider"], "onnxruntime execution providers, the preferred first")
         parameters.count("threads", 1, "CPU threads of the network", 1, 64)
         parameters.text("image_transport", "raw", "how images come", tuple(images.TYPES))
@@ -73,7 +74,9 @@ class GogglesNode(BridgeNode):
         path = self.parameters["bundle"]
         if not path:
             raise UsageError("no bundle: start the node with -p bundle:=<goggles.onnx>")
-        self._goggles = Goggles(path, self.parameters["providers"], self.parameters["threads"])
+        self._goggles = Goggles(
+            bundle_path(path, "goggles", SHIPPED_FOR), self.parameters["providers"], self.parameters["threads"]
+        )
         camera = self._goggles.contract.camera
         for _ in range(WARM_UP_RUNS):
             self._goggles.translate(np.zeros((1, camera.height, camera.width, 3), np.uint8))

@@ -25,10 +25,10 @@ def common(use_sim_time: bool) -> list[DeclareLaunchArgument]:
     ]
 
 
-def goggles() -> list[DeclareLaunchArgument | Node]:
-    """The goggles node and its arguments."""
+def goggles(bundle: str | None = None) -> list[DeclareLaunchArgument | Node]:
+    """The goggles node and its arguments; the ``bundle`` is the default one."""
     return [
-        DeclareLaunchArgument("goggles", description="path of the goggles' .onnx file"),
+        DeclareLaunchArgument("goggles", default_value=bundle, description="path of the goggles' .onnx file"),
         DeclareLaunchArgument("image", default_value="image_raw", description="the camera's topic"),
         DeclareLaunchArgument("camera_info", default_value="camera_info", description="its calibration"),
         _node("goggles", {"bundle": _text("goggles")}, {"image_raw": "image", "camera_info": "camera_info"}),
@@ -56,7 +56,9 @@ def robot() -> list[DeclareLaunchArgument | Node]:
     """The robot node and its arguments."""
     return [
         DeclareLaunchArgument("env", default_value="ChairNav", description="ChairNav or Grasp"),
-        DeclareLaunchArgument("domain", default_value="standin", description="sim, randomized or standin"),
+        DeclareLaunchArgument(
+            "domain", default_value="standin", description="such as sim, standin or, without PyBullet, lifelike"
+        ),
         DeclareLaunchArgument("seed", default_value="1", description="of the episodes"),
         _node("robot", {"env": _text("env"), "domain": _text("domain"), "seed": LaunchConfiguration("seed")}, {}),
     ]

@@ -18,6 +18,7 @@ from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallba
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -28,6 +29,7 @@ from rclpy.qos import (
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from std_srvs.srv import SetBool
 
 from simgym.errors import UserError
@@ -220,10 +222,10 @@ class BridgeNode(LifecycleNode, ABC):
 
         def warn(event: Any) -> None:
             policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
-            self.get_logger().warning(
-                f"nothing goes over {name}: the {policy} of the other end does not fit. Start this node with "
-                f"--ros-args -p qos_overrides.{name}.{end}.{policy}:={FIXES[end].get(policy, '<as the other end>')}"
-            )
+            mend = f"Start this node with --ros-args -p qos_overrides.{name}.{end}.{policy}:={FIXES[end].get(policy)}"
+            if policy not in FIXES[end]:
+                mend = f"This node says nothing of it: change the {policy} of the other end"
+            self.get_logger().warning(f"nothing goes over {name}: the {policy} of the other end does not fit. {mend}")
 
         return warn
 
@@ -236,6 +238,18 @@ class BridgeNode(LifecycleNode, ABC):
     def age_s(self, stamp: Any) -> float:
         """Time since a stamp, by the node's clock: simulated time where ``use_sim_time`` is set."""
         return self.get_clock().now().nanoseconds * 1e-9 - seconds(stamp)
+
+
+def type_conflict(node: Node, kind: type, topic: str, others: Callable[[str], list[TopicEndpointInfo]]) -> str:
+    """Why nothing goes over a topic of messages of a kind where all others mean another kind; empty if they do not.
+
+    The middleware joins ends of one type alone, and says nothing of the rest. ``others`` looks a topic's other ends up.
+    """
+    name = node.resolve_topic_name(topic)
+    meant = {info.topic_type.rpartition("/")[2] for info in others(name)}
+    if not meant or kind.__name__ in meant:
+        return ""
+    return f"{name} is a {kind.__name__} here and a {', '.join(sorted(meant))} elsewhere"
 
 
 def seconds(stamp: Any) -> float:

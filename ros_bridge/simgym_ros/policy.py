@@ -18,6 +18,7 @@ from std_srvs.srv import Trigger
 
 from simgym.deploy import CodecError, Contract, Limits, Pacer, Policy, PolicyError, Safety, Turn
 from simgym.errors import UsageError
+from simgym.shipped import SHIPPED_FOR, bundle_path
 
 from . import images
 from .figures import ERROR, OK, WARN, Figures, Report
@@ -68,11 +69,11 @@ class PolicyNode(BridgeNode):
 
     def declare(self, parameters: Parameters) -> None:
         """See `BridgeNode.declare`."""
-        parameters.text("bundle", "", "path of the policy's .onnx file")
+        parameters.text("bundle", "", "path of the policy's .onnx file, or pretrained for that of ChairNav")
         parameters.listed("providers", ["CPUExecutionProvider"], "onnxruntime execution providers, the preferred first")
         parameters.count("threads", 1, "CPU threads of the network", 1, 64)
         parameters.number("max_age_s", 0.25, "the robot stands when its input is older", 0.02, 5.0)
-        parameters.switch("trust_stamps", True, "count the age of images from their stamps; else from their arrival")
+        parameters.switch("trust_stamps", True, "count the age of input from its stamps; else from its arrival")
         parameters.listed("max_velocity", [0.0], "largest of each axis, or one number for all; 0 for the policy's own")
         parameters.listed(
             "max_acceleration", [0.0], "of each axis, or one for all; 0 for the whole range in a control period"
@@ -88,7 +89,9 @@ class PolicyNode(BridgeNode):
         path = self.parameters["bundle"]
         if not path:
             raise UsageError("no bundle: start the node with -p bundle:=<policy.onnx>")
-        policy = Policy(path, self.parameters["providers"], self.parameters["threads"])
+        policy = Policy(
+            bundle_path(path, "policy", SHIPPED_FOR), self.parameters["providers"], self.parameters["threads"]
+        )
         contract = policy.contract
         self._robot, self._velocities = make_robot(self, contract)
         self._safety = Safety(self._limits(contract, self._velocities))
@@ -156,9 +159,9 @@ class PolicyNode(BridgeNode):
             "bundle_version": self._policy.contract.version,
         }
         if not self.enabled:
-            trouble = trouble or self._robot.missing(self.parameters["max_age_s"])
+            trouble = trouble or self._robot.missing(self.parameters["max_age_s"]) or self._robot.unheard()
             return Report(WARN, f"disabled: call ~/enable{'; ' + trouble if trouble else ''}", values)
-        fault = self._fault()
+        fault = self._fault() or self._robot.unheard()
         if fault or trouble:
             return Report(ERROR, trouble or fault, values)
         return Report(OK, "driving", values)

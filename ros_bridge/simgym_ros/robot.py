@@ -36,6 +36,7 @@ from .robot_topics import make_topics
 from .world import World, WorldConfig
 
 TICK_S = 0.02
+LOOK_S = 1.0
 BREAK_NS = 3_000_000_000  # of simulated time before an episode: to a policy, that the last one is over
 
 
@@ -58,10 +59,13 @@ class RobotNode(Node):
         self._lock_step = self._fixed(
             "lock_step", False, "step when a command with the stamp of the newest frame has come"
         )
-        self._timeout_s = self._fixed("cmd_vel_timeout", 0.5, "wall time in s after which a command is too old")
+        self._timeout_s = self._fixed("cmd_vel_timeout", 0.25, "wall time in s after which a command is too old")
         stamped = self._fixed("stamped", True, "cmd_vel is a TwistStamped, not a Twist")
+        calibrated = self._fixed(
+            "calibrated", True, "camera_info states the lens that the domain drew, not the pinhole that is meant"
+        )
         self.world = World(self._world_config())
-        self.topics = make_topics(self, self.world.simulation, self._on_command, stamped)
+        self.topics = make_topics(self, self.world.simulation, self._on_command, calibrated, stamped)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._told = self.create_publisher(String, "~/episode", latched)
         self.create_service(Trigger, "~/reset", self._on_reset)
@@ -69,7 +73,9 @@ class RobotNode(Node):
         self._shown_s = 0.0  # when the newest frame was due, `time.monotonic`
         self._begin()
         self.topics.publish_mount()
-        self.create_timer(TICK_S, self._tick, clock=SteadyClock(clock_type=ClockType.STEADY_TIME))
+        steady = SteadyClock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(TICK_S, self._tick, clock=steady)
+        self.create_timer(LOOK_S, self._look_out, clock=steady)
 
     def _fixed(self, name: str, default: Any, meaning: str) -> Any:
         """Declare a parameter that stays as it is at the start."""
@@ -126,6 +132,11 @@ class RobotNode(Node):
             self._step(command, self._shown_s + period_s if on_time else now_s)
         else:
             self.topics.tell_time(self.topics.frame_ns + 1 + int(waited_s * 1e9))
+
+    def _look_out(self) -> None:
+        mismatch = self.topics.mismatch()
+        if mismatch:
+            self.get_logger().warning(mismatch, throttle_duration_sec=10.0)
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._begin()

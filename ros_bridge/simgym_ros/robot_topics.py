@@ -12,6 +12,7 @@ from geometry_msgs.msg import PoseStamped, TransformStamped, Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -22,7 +23,7 @@ from simgym.envs.quaternion import conjugate, multiply, rotate
 from simgym.envs.simulation import Simulation
 
 from . import images
-from .node import nanoseconds
+from .node import OVERRIDES, nanoseconds, type_conflict
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -37,14 +38,13 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 class RobotTopics(ABC):
     """The topics of the robot in world 0 of a simulation, for a node that publishes and steps when it likes.
 
-    ``camera_info`` states the simulated camera as it is meant to be, an ideal pinhole. What the domain's lens and mount
-    do beyond that is what calibration left (`simgym.envs.camera_flaws`), and a real ``camera_info`` would not know of
-    it either: who resamples by it gets what goggles get in headless evaluation, pixel by pixel.
-
     Args:
         node: publishes and subscribes; names are relative to its namespace.
         simulation: a batch of one.
         on_command: called after each command.
+        calibrated: ``camera_info`` states the lens that the domain drew for this very camera, as its calibration would
+            find it. Else it states the camera as it is meant to be, an ideal pinhole: who resamples by that gets what
+            goggles get in headless evaluation, pixel by pixel.
 
     Attributes:
         command: (C,) float32, the newest command, in the units of the task.
@@ -52,12 +52,19 @@ class RobotTopics(ABC):
         frame_ns: stamp of the newest frame.
     """
 
-    def __init__(self, node: Node, simulation: Simulation, on_command: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        simulation: Simulation,
+        on_command: Callable[[], None] | None = None,
+        calibrated: bool = False,
+    ) -> None:
         self._node, self._simulation, self._on_command = node, simulation, on_command
+        self._calibrated = calibrated
         self.arrived_s, self.frame_ns = -np.inf, 0
         self._answer_ns: int | None = None  # the frame that the newest command answers
-        self._image = node.create_publisher(Image, "image_raw", 5)
-        self._camera_info = node.create_publisher(CameraInfo, "camera_info", 5)
+        self._image = self._publisher(Image, "image_raw", 5)
+        self._camera_info = self._publisher(CameraInfo, "camera_info", 5)
         self._clock = node.create_publisher(Clock, "/clock", 10)
         self._mount = None if TFMessage is None else node.create_publisher(TFMessage, "/tf_static", LATCHED)
         self.rest()
@@ -95,8 +102,12 @@ class RobotTopics(ABC):
         self.frame_ns, self._answer_ns = time_ns, None
         self.measure(time_ns)
         in_camera = header(time_ns, OPTICAL_FRAME)
-        self._camera_info.publish(images.camera_info_message(in_camera, self._simulation.camera))
+        self._camera_info.publish(self._calibration(in_camera))
         self._image.publish(images.image_message(in_camera, self._simulation.observe().image[0]))
+
+    def mismatch(self) -> str:
+        """Why commands cannot come though somebody sends them; empty if they can."""
+        return ""
 
     def publish_mount(self) -> None:
         """Publish where the camera sits, once the simulation has begun an episode; it stays valid."""
@@ -114,6 +125,23 @@ class RobotTopics(ABC):
         position = rotate(to_carrier, state.link_pos[0, link] - state.link_pos[0, carrier])
         quat = multiply(multiply(to_carrier, state.link_quat[0, link]), OPTICAL_QUAT)
         return transform(header(time_ns, frame), OPTICAL_FRAME, position, quat)
+
+    def _calibration(self, in_camera: Header) -> CameraInfo:
+        message = images.camera_info_message(in_camera, self._simulation.camera)
+        if self._calibrated:
+            drawn = self._simulation.draws[0]
+            message.d[0] = drawn["flaws"].get("lens_k1", 0.0)
+            for matrix, fx, fy in ((message.k, 0, 4), (message.p, 0, 5)):
+                matrix[fx] *= drawn["look"].get("focal_scale", 1.0)
+                matrix[fy] *= drawn["look"].get("focal_scale", 1.0)
+        return message
+
+    def _publisher(self, kind: type, topic: str, depth: int) -> Any:
+        return self._node.create_publisher(kind, topic, depth, qos_overriding_options=QoSOverridingOptions(OVERRIDES))
+
+    def _subscription(self, kind: type, topic: str, callback: Callable[[Any], None]) -> Any:
+        options = QoSOverridingOptions(OVERRIDES)
+        return self._node.create_subscription(kind, topic, callback, 1, qos_overriding_options=options)
 
     def _carrier(self) -> tuple[int, str]:
         """Index and frame of the link that carries the camera."""
@@ -148,14 +176,16 @@ class BaseTopics(RobotTopics):
         node: Node,
         simulation: Simulation,
         on_command: Callable[[], None] | None = None,
+        calibrated: bool = False,
         stamped: bool = True,
     ) -> None:
-        super().__init__(node, simulation, on_command)
-        self._odom = node.create_publisher(Odometry, "odom", 10)
+        super().__init__(node, simulation, on_command, calibrated)
+        self._odom = self._publisher(Odometry, "odom", 10)
         self._transforms = None if TFMessage is None else node.create_publisher(TFMessage, "/tf", 100)
         if TFMessage is None:
             node.get_logger().warning("no tf2_msgs here, which every ROS installation has: /tf is not published")
-        self._commands = node.create_subscription(TwistStamped if stamped else Twist, "cmd_vel", self._drive, 1)
+        self._stamped, self._kind = stamped, TwistStamped if stamped else Twist
+        self._commands = self._subscription(self._kind, "cmd_vel", self._drive)
 
     @property
     def still(self) -> np.ndarray:
@@ -167,6 +197,11 @@ class BaseTopics(RobotTopics):
         """See `RobotTopics.connected`."""
         listened = all(publisher.get_subscription_count() for publisher in (self._image, self._odom))
         return listened and self._node.count_publishers("cmd_vel") > 0
+
+    def mismatch(self) -> str:
+        """See `RobotTopics.mismatch`."""
+        conflict = type_conflict(self._node, self._kind, "cmd_vel", self._node.get_publishers_info_by_topic)
+        return f"{conflict}: start the robot with stamped:={str(not self._stamped).lower()}" if conflict else ""
 
     def measure(self, time_ns: int) -> None:
         """See `RobotTopics.measure`."""
@@ -195,16 +230,22 @@ class ArmTopics(RobotTopics):
     command of the gripper, which has no stamp, after it.
     """
 
-    def __init__(self, node: Node, simulation: Simulation, on_command: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        simulation: Simulation,
+        on_command: Callable[[], None] | None = None,
+        calibrated: bool = False,
+    ) -> None:
         self._arm: Arm = simulation.task.robot
         self._hand_link, self._base_frame = self._arm.link_index(GRASP_POINT), self._arm.links[0].name
-        super().__init__(node, simulation, on_command)
-        self._hand = node.create_publisher(PoseStamped, "hand_pose", 10)
-        self._joints = node.create_publisher(JointState, "joint_states", 10)
+        super().__init__(node, simulation, on_command, calibrated)
+        self._hand = self._publisher(PoseStamped, "hand_pose", 10)
+        self._joints = self._publisher(JointState, "joint_states", 10)
         self._twist_ns, self._gripped = -1, False  # stamp of the newest twist; whether the gripper was commanded since
         self._inputs: list[Any] = [
-            node.create_subscription(TwistStamped, "delta_twist_cmds", self._move, 1),
-            node.create_subscription(Float64MultiArray, "gripper/commands", self._grip, 1),
+            self._subscription(TwistStamped, "delta_twist_cmds", self._move),
+            self._subscription(Float64MultiArray, "gripper/commands", self._grip),
         ]
 
     @property
@@ -250,12 +291,16 @@ class ArmTopics(RobotTopics):
 
 
 def make_topics(
-    node: Node, simulation: Simulation, on_command: Callable[[], None] | None = None, stamped: bool = True
+    node: Node,
+    simulation: Simulation,
+    on_command: Callable[[], None] | None = None,
+    calibrated: bool = False,
+    stamped: bool = True,
 ) -> RobotTopics:
     """The topics of a simulation's robot; ``stamped`` is of a base's ``cmd_vel``."""
     if isinstance(simulation.task.robot, Arm):
-        return ArmTopics(node, simulation, on_command)
-    return BaseTopics(node, simulation, on_command, stamped)
+        return ArmTopics(node, simulation, on_command, calibrated)
+    return BaseTopics(node, simulation, on_command, calibrated, stamped)
 
 
 def header(time_ns: int, frame: str) -> Header:

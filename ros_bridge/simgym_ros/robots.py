@@ -17,7 +17,7 @@ from std_msgs.msg import Float64MultiArray
 from simgym.deploy import Contract
 from simgym.errors import BundleError
 
-from .node import BridgeNode
+from .node import BridgeNode, type_conflict
 
 
 class Robot(ABC):
@@ -28,8 +28,9 @@ class Robot(ABC):
     def __init__(self, node: BridgeNode) -> None:
         self._node = node
         self._frame_id: str = node.parameters["base_frame"]  # of velocities
+        self._trust_stamps: bool = node.parameters["trust_stamps"]
         self._lock = threading.Lock()
-        self._came_s: dict[str, float] = {}  # by topic
+        self._seen_s: dict[str, float] = {}  # by topic, when it was measured
         self._values: dict[str, np.ndarray] = {}
         self._subscriptions: list[Any] = []
         self._publishers: list[Any] = []
@@ -46,13 +47,17 @@ class Robot(ABC):
     def tell(self, velocity: np.ndarray, rest: np.ndarray, stamp: Any) -> None:
         """Send a command with a stamp: (C,) velocity, and (R,) what else the policy commands."""
 
+    def unheard(self) -> str:
+        """Why nobody can hear what it is told; empty if somebody can, or nobody is there."""
+        return ""
+
     def missing(self, max_age_s: float) -> str:
         """What measurement is missing, old or no number; empty if none is."""
         now_s = self._node.now_s()
         with self._lock:
-            for topic, came_s in self._came_s.items():
-                if not abs(now_s - came_s) <= max_age_s:  # simulated time may go back
-                    age = f"for {now_s - came_s:.2f} s" if math.isfinite(came_s) else "yet"
+            for topic, seen_s in self._seen_s.items():
+                if not abs(now_s - seen_s) <= max_age_s:  # simulated time may go back
+                    age = f"for {now_s - seen_s:.2f} s" if math.isfinite(seen_s) else "yet"
                     return f"no {self._node.resolve_topic_name(topic)} {age}"
                 if not np.isfinite(self._values[topic]).all():
                     return f"{self._node.resolve_topic_name(topic)} is malformed: {self._values[topic].tolist()}"
@@ -63,7 +68,7 @@ class Robot(ABC):
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
-        self._came_s, self._values = {}, {}
+        self._seen_s, self._values = {}, {}
 
     def release(self) -> None:
         """Give the publishers back."""
@@ -81,14 +86,21 @@ class Robot(ABC):
         return self._publishers[-1]
 
     def _subscribe(self, kind: type, topic: str, read: Any) -> None:
-        """Keep what ``read`` makes of the newest message: numbers, or None to ignore it."""
-        self._came_s[topic] = -math.inf
+        """Keep what ``read`` makes of the newest message: numbers, or None to ignore it.
+
+        Its age counts from its stamp, as that of images; from its arrival where that is 0, as of drivers that set none.
+        """
+        self._seen_s[topic] = -math.inf
 
         def keep(message: Any) -> None:
             values = read(message)
-            if values is not None:
-                with self._lock:
-                    self._values[topic], self._came_s[topic] = np.array(values, np.float32), self._node.now_s()
+            if values is None:
+                return
+            stamp = message.header.stamp
+            stamped = self._trust_stamps and (stamp.sec or stamp.nanosec)
+            age_s = self._node.age_s(stamp) if stamped else 0.0
+            with self._lock:
+                self._values[topic], self._seen_s[topic] = np.array(values, np.float32), self._node.now_s() - age_s
 
         self._subscriptions.append(self._node.subscription(kind, topic, keep))
 
@@ -112,11 +124,17 @@ class Base(Robot):
     def __init__(self, node: BridgeNode) -> None:
         super().__init__(node)
         self._stamped = node.parameters["stamped"]
-        self._commands = self._publisher(TwistStamped if self._stamped else Twist, "cmd_vel")
+        self._kind = TwistStamped if self._stamped else Twist
+        self._commands = self._publisher(self._kind, "cmd_vel")
 
     def listen(self) -> None:
         """See `Robot.listen`."""
         self._subscribe(Odometry, "odom", lambda m: (m.twist.twist.linear.x, m.twist.twist.angular.z))
+
+    def unheard(self) -> str:
+        """See `Robot.unheard`."""
+        conflict = type_conflict(self._node, self._kind, "cmd_vel", self._node.get_subscriptions_info_by_topic)
+        return f"{conflict}: set stamped:={str(not self._stamped).lower()}" if conflict else ""
 
     def measured(self) -> np.ndarray:
         """See `Robot.measured`."""

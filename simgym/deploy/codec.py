@@ -33,11 +33,11 @@ class _Layout:
 
     bytes_per_pixel: int
     to_rgb: int | None = None  # of ``cv2.cvtColor``; None where they are RGB already
-    channels: int | None = None  # that ``to_rgb`` takes; the bytes by default
+    wide: bool = False  # one channel of 16 bits, of which the upper 8 are kept
     even_width: bool = False
 
 
-_MONO16 = _Layout(2, cv2.COLOR_GRAY2RGB, channels=1)
+_MONO16 = _Layout(2, cv2.COLOR_GRAY2RGB, wide=True)
 _UYVY = _Layout(2, cv2.COLOR_YUV2RGB_UYVY, even_width=True)
 _YUYV = _Layout(2, cv2.COLOR_YUV2RGB_YUY2, even_width=True)
 _BGR, _BGRA = _Layout(3, cv2.COLOR_BGR2RGB), _Layout(4, cv2.COLOR_BGRA2RGB)
@@ -57,11 +57,11 @@ LAYOUTS = {
     "uyvy": _UYVY,
     "yuv422_yuy2": _YUYV,
     "yuyv": _YUYV,
-    "bayer_rggb8": _Layout(1, cv2.COLOR_BayerRGGB2RGB),
-    "bayer_bggr8": _Layout(1, cv2.COLOR_BayerBGGR2RGB),
-    "bayer_gbrg8": _Layout(1, cv2.COLOR_BayerGBRG2RGB),
-    "bayer_grbg8": _Layout(1, cv2.COLOR_BayerGRBG2RGB),
 }
+for _pattern in ("RGGB", "BGGR", "GBRG", "GRBG"):
+    _to_rgb = getattr(cv2, f"COLOR_Bayer{_pattern}2RGB")
+    LAYOUTS[f"bayer_{_pattern.lower()}8"] = _Layout(1, _to_rgb)
+    LAYOUTS[f"bayer_{_pattern.lower()}16"] = _Layout(2, _to_rgb, wide=True)
 
 
 def decode_raw(encoding: str, height: int, width: int, step: int, is_bigendian: bool, data: Buffer) -> np.ndarray:
@@ -98,7 +98,7 @@ def decode_raw(encoding: str, height: int, width: int, step: int, is_bigendian: 
     pixels = values[: height * step].reshape(height, step)[:, :row].reshape(height, width, layout.bytes_per_pixel)
     if layout.to_rgb is None:
         return pixels
-    if layout.channels is not None:
+    if layout.wide:
         pixels = np.ascontiguousarray(pixels[..., 0 if is_bigendian else 1])  # (H, W), the upper byte
     return cv2.cvtColor(pixels, layout.to_rgb)
 

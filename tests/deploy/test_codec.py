@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rosbags.typesys import Stores, get_typestore
 
 from simgym.deploy import CodecError, decode_compressed, decode_raw
 from simgym.deploy.codec import LAYOUTS
 
-TYPES = get_typestore(Stores.ROS2_JAZZY)
-BAYER = {"bayer_rggb8": "RGGB", "bayer_bggr8": "BGGR", "bayer_gbrg8": "GBRG", "bayer_grbg8": "GRBG"}
+from .cdr import made, through_cdr
+
+BAYER = {f"bayer_{order.lower()}{bits}": order for order in ("RGGB", "BGGR", "GBRG", "GRBG") for bits in (8, 16)}
 
 
 def picture(height: int = 6, width: int = 8, seed: int = 0) -> np.ndarray:
@@ -86,9 +86,11 @@ class TestRaw:
         """A scene of one colour: every site measures its own channel of it."""
         colour = {"R": 200, "G": 90, "B": 30}
         a, b, c, d = (colour[letter] for letter in BAYER[encoding])
-        mosaic = np.tile(np.array([[a, b], [c, d]], np.uint8), (5, 6))
-        got = decode_raw(encoding, 10, 12, 12, False, mosaic.tobytes())
-        assert (got == (200, 90, 30)).all()
+        mosaic = np.tile(np.array([[a, b], [c, d]]), (5, 6))
+        for big in (False, True):
+            data = (mosaic * 256 + 77).astype(">u2" if big else "<u2") if encoding.endswith("16") else np.uint8(mosaic)
+            got = decode_raw(encoding, 10, 12, data.strides[0], big, data.tobytes())
+            assert (got == (200, 90, 30)).all()
 
     @pytest.mark.parametrize(("encoding", "order"), [("uyvy", (1, 0)), ("yuv422", (1, 0)), ("yuv422_yuy2", (0, 1))])
     @pytest.mark.parametrize("rgb", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128), (255, 255, 255)])
@@ -195,11 +197,8 @@ class TestCompressed:
         assert got.ndim == 3 and got.shape[2] == 3 and got.dtype == np.uint8
 
 
-def through_cdr(name: str, **fields: Any) -> Any:
-    """A message of that type as it comes out of the bytes that DDS carries."""
-    kind = f"sensor_msgs/msg/{name}"
-    header = TYPES.types["std_msgs/msg/Header"](TYPES.types["builtin_interfaces/msg/Time"](1, 2), "camera")
-    return TYPES.deserialize_cdr(TYPES.serialize_cdr(TYPES.types[kind](header=header, **fields), kind), kind)
+def sent(name: str, **fields: Any) -> Any:
+    return through_cdr(made(f"sensor_msgs/msg/{name}", **fields))
 
 
 class TestMessages:
@@ -208,7 +207,7 @@ class TestMessages:
     def test_raw(self, encoding, big):
         image, data = picture(), encode(picture(), encoding, big)
         padded = pad(data, 3)
-        message = through_cdr(
+        message = sent(
             "Image", height=6, width=8, encoding=encoding, is_bigendian=big, step=padded.shape[1], data=padded.ravel()
         )
         got = decode_raw(
@@ -218,5 +217,5 @@ class TestMessages:
 
     def test_compressed(self):
         data = np.frombuffer(compress(picture(), ".png"), np.uint8)
-        message = through_cdr("CompressedImage", format="rgb8; png compressed bgr8", data=data)
+        message = sent("CompressedImage", format="rgb8; png compressed bgr8", data=data)
         np.testing.assert_array_equal(decode_compressed(message.data), picture())

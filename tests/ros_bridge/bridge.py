@@ -108,10 +108,13 @@ class Peer:
         request = DescribeParameters.Request(names=[name])
         return self.call(DescribeParameters, f"/{node}/describe_parameters", request).descriptors[0].description
 
-    def diagnostics(self, node: str, accept: Callable[[Any], bool] = lambda status: True) -> Any:
-        """The next status of a node that is accepted; its values are a dict."""
+    def listen_to_diagnostics(self) -> None:
         if "/diagnostics" not in self.heard:
             self.listen(DiagnosticArray, "/diagnostics")
+
+    def diagnostics(self, node: str, accept: Callable[[Any], bool] = lambda status: True) -> Any:
+        """The next status of a node that is accepted; its values are a dict."""
+        self.listen_to_diagnostics()
         heard, begin = self.heard["/diagnostics"], len(self.heard["/diagnostics"])
 
         def found() -> Any:

@@ -20,12 +20,13 @@ from tests.deploy.conftest import CAMERA, GOGGLES_GRAPH, write
 
 from . import bridge
 from .bridge import Peer, running, values, wait
+from .fuzzing import any_image, anything, flood
 
 from rclpy.event_handler import PublisherEventCallbacks  # isort: skip
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # isort: skip
 
 pytestmark = pytest.mark.ros
-FUZZED = 10_000  # messages over both transports, at a pace that the node cannot keep up with all the time
+FUZZED = 10_000  # images that came, over both transports, and with each a calibration
 
 
 @pytest.fixture
@@ -230,7 +231,7 @@ class TestLifecycle:
             peer.transition("goggles", "deactivate")
             peer.transition("goggles", "cleanup")
             assert peer.set_parameter("goggles", "max_age_s", 0.5).successful
-            assert peer.description("goggles", "bundle") == "path of the goggles' .onnx file"
+            assert peer.description("goggles", "bundle") .startswith("path of the goggles' .onnx file")
 
 
 class TestQuality:
@@ -297,41 +298,22 @@ class TestFaults:
             exchange(peer, bridge.image(picture(1), peer.now()), bridge.camera_info(32, 24, 23.0, peer.now()))
 
     @pytest.mark.parametrize("transport", ["raw", "compressed"])
-    def test_fuzzed_messages_do_no_harm(self, peer, bundle, transport):
+    def test_fuzzed_images_and_calibrations_do_no_harm(self, peer, bundle, transport):
         peer.listen(Image, "/goggles/image_raw")
         rng, topic = random.Random(0), "/image_raw" if transport == "raw" else "/image_raw/compressed"
-        with running("goggles", bundle=bundle, horizontal_fov_deg=60.0, image_transport=transport):
+
+        def send() -> None:
+            peer.publish(topic, any_image(rng, transport))
+            peer.publish("/camera_info", anything(rng, CameraInfo))
+
+        with running("goggles", bundle=bundle, image_transport=transport):
             peer.wait_for_listener(topic)
-            for _ in range(FUZZED // 2):
-                peer.publish(topic, fuzzed(rng, transport))
-                time.sleep(0.001)
+            told = flood(peer, "goggles", FUZZED // 2, send)
+            assert int(told["received"]) == int(told["published"]) + int(told["dropped"])
             sound = bridge.image(picture(1), peer.now())
             if transport == "compressed":
                 sound = CompressedImage(format="png", data=cv2.imencode(".png", picture(1))[1].tobytes())
-            exchange(peer, sound, topic=topic)
-            told = values(peer.diagnostics("goggles", lambda status: values(status)["pending"] == "0"))
-        assert int(told["received"]) == int(told["published"]) + int(told["dropped"]) > FUZZED / 4
-
-
-def fuzzed(rng: random.Random, transport: str) -> Any:
-    """A message of which anything may be wrong."""
-    data = rng.randbytes(rng.choice([0, 1, 100, 2304, 5000]))
-    if transport == "compressed":
-        whole = bytearray(cv2.imencode(rng.choice([".png", ".jpg"]), picture(rng.randrange(256)))[1].tobytes())
-        for _ in range(rng.randrange(6)):
-            whole[rng.randrange(len(whole))] = rng.randrange(256)
-        return CompressedImage(format=rng.choice(["jpeg", "png", "", "x"]), data=rng.choice([data, bytes(whole)]))
-    size = [0, 1, 7, 24, 32, 999, 2**31, 2**32 - 1]
-    message = Image(
-        height=rng.choice(size),
-        width=rng.choice(size),
-        step=rng.choice([*size, 96]),
-        encoding=rng.choice(["rgb8", "mono16", "bayer_rggb8", "yuv422", "32FC1", "", "rgb8" * 50]),
-        is_bigendian=rng.randrange(256),
-        data=data,
-    )
-    message.header.stamp.sec, message.header.stamp.nanosec = rng.randint(-(2**31), 2**31 - 1), rng.randrange(2**32)
-    return message
+            exchange(peer, sound, bridge.camera_info(32, 24, 23.0, peer.now()), topic=topic)
 
 
 def test_a_camera_info_goes_there_and_back() -> None:
