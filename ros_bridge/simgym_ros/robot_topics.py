@@ -149,9 +149,12 @@ class RobotTopics(ABC):
 
     def _finite(self, topic: str, values: Sequence[float], otherwise: Sequence[float]) -> np.ndarray:
         """What was commanded, or what to do instead where that is no number."""
-        if np.isfinite(values).all():
-            return np.array(values, np.float32)
-        self._node.get_logger().error(f"{topic} is not finite: {list(values)}; the robot stops")
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+            command = np.array(values, np.float32)
+        if np.isfinite(command).all():
+            return command
+        text = f"{topic} is not finite: {list(values)}; the robot stops"
+        self._node.get_logger().error(text, throttle_duration_sec=5.0)
         return np.array(otherwise, np.float32)
 
     def _take(self, command: np.ndarray, answer_ns: int | None) -> None:

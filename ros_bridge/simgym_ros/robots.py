@@ -99,7 +99,7 @@ class Robot(ABC):
             stamp = message.header.stamp
             stamped = self._trust_stamps and (stamp.sec or stamp.nanosec)
             age_s = self._node.age_s(stamp) if stamped else 0.0
-            with self._lock:
+            with self._lock, np.errstate(over="ignore"):  # what float32 cannot hold is malformed too
                 self._values[topic], self._seen_s[topic] = np.array(values, np.float32), self._node.now_s() - age_s
 
         self._subscriptions.append(self._node.subscription(kind, topic, keep))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import inspect
 from typing import Any
 
 from rosbags.typesys import Stores, get_typestore
@@ -12,7 +12,7 @@ TYPES = get_typestore(Stores.ROS2_JAZZY)
 
 def made(kind: str, **fields: Any) -> Any:
     """A message of a type such as ``geometry_msgs/msg/Twist``, whose header is filled in if it has one."""
-    if any(field.name == "header" for field in dataclasses.fields(TYPES.types[kind])):
+    if "header" in inspect.signature(TYPES.types[kind]).parameters:
         fields.setdefault("header", made("std_msgs/msg/Header", stamp=stamp(1.0), frame_id="camera"))
     return TYPES.types[kind](**fields)
 

@@ -33,6 +33,8 @@ def anything(rng: random.Random, kind: type) -> Any:
 def _value(rng: random.Random, type_name: str, now: Any) -> Any:
     """A value of a field; ``now`` is what it holds."""
     inner = type_name.removeprefix("sequence<").split("[")[0].split(">")[0]
+    if type_name.startswith("sequence<") and "/" in inner:
+        return []  # of messages
     if type_name.startswith("sequence<"):
         return [_value(rng, inner, None) for _ in range(rng.choice((0, 1, 2, 5, 50)))]
     if type_name.endswith("]"):

@@ -231,7 +231,7 @@ class TestLifecycle:
             peer.transition("goggles", "deactivate")
             peer.transition("goggles", "cleanup")
             assert peer.set_parameter("goggles", "max_age_s", 0.5).successful
-            assert peer.description("goggles", "bundle") .startswith("path of the goggles' .onnx file")
+            assert peer.description("goggles", "bundle").startswith("path of the goggles' .onnx file")
 
 
 class TestQuality:

@@ -1,4 +1,4 @@
-"""The launch files against the nodes that they start. There is no wheel of `launch`: its API is stubbed here."""
+"""The launch files against the nodes that they start. There is no wheel of `launch`: its API alone is stubbed here."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from simgym.shipped import SHIPPED_FOR, bundle_path
 from tests.ros_bridge.bridge import ROOT
 
 import rclpy  # isort: skip
@@ -26,8 +27,12 @@ STARTED = {"goggles": ["goggles"], "drive": ["goggles", "policy"], "loop": ["rob
 
 
 @pytest.fixture
-def described(monkeypatch: pytest.MonkeyPatch) -> Any:
+def described(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Loads a launch file; gives its arguments by name, with their defaults, and its nodes."""
+    (tmp_path / "share" / "ament_index" / "resource_index" / "packages").mkdir(parents=True)
+    (tmp_path / "share" / "ament_index" / "resource_index" / "packages" / "simgym_ros").touch()
+    (tmp_path / "share" / "simgym_ros").symlink_to(BRIDGE)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
 
     def declare(name: str, default_value: str | None = None, *, description: str) -> Any:
         return SimpleNamespace(argument=name, default=default_value, description=description)
@@ -43,7 +48,6 @@ def described(monkeypatch: pytest.MonkeyPatch) -> Any:
         "launch_ros": {},
         "launch_ros.actions": {"Node": node},
         "launch_ros.parameter_descriptions": {"ParameterValue": lambda value, value_type: value},
-        "ament_index_python.packages": {"get_package_share_directory": lambda package: str(BRIDGE)},
     }
     for name, members in stubs.items():
         module = ModuleType(name)
@@ -96,7 +100,8 @@ def test_a_launch_file_fits_its_nodes(path: Path, described: Any, declared: Any)
     if "robot" not in STARTED[path.name.partition(".")[0]]:
         assert arguments.get("enabled", "false") == "false" and arguments["use_sim_time"] == "false"
     else:
-        assert arguments["use_sim_time"] == "true" and Path(arguments["policy"]).is_file()
+        assert arguments["use_sim_time"] == "true"
+        assert all(bundle_path(arguments[kind], kind, SHIPPED_FOR).is_file() for kind in ("goggles", "policy"))
 
 
 def test_every_node_is_a_console_script() -> None:

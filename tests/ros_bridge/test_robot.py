@@ -15,11 +15,13 @@ import pytest
 from simgym.config.compose import compose_config
 from simgym.deploy.camera import Calibration, Camera
 from simgym.deploy.resampling import Resampler
+from simgym.envs.camera_flaws import _lens_offsets
 from simgym.policies.evaluation import episode_seeds
-from tests.ros_bridge.bridge import running
+from tests.ros_bridge.bridge import line, running
 
 import rclpy  # isort: skip
 from builtin_interfaces.msg import Time as Stamp  # isort: skip
+from rclpy.qos import ReliabilityPolicy  # isort: skip
 from rclpy.time import Time  # isort: skip
 from simgym_ros import robot as robot_module  # isort: skip
 from simgym_ros import robot_topics  # isort: skip
@@ -58,10 +60,10 @@ def test_transforms_lead_from_the_camera_to_where_odom_says(start: Start, monkey
     told: dict[str, list[TFMessage]] = {"/tf": [], "/tf_static": []}
     create = RobotNode.create_publisher
 
-    def recorder(self: RobotNode, kind: type, topic: str, *arguments: Any) -> Any:
-        return (
-            SimpleNamespace(publish=told[topic].append) if kind is TFMessage else create(self, kind, topic, *arguments)
-        )
+    def recorder(self: RobotNode, kind: type, topic: str, *arguments: Any, **options: Any) -> Any:
+        if kind is TFMessage:
+            return SimpleNamespace(publish=told[topic].append)
+        return create(self, kind, topic, *arguments, **options)
 
     monkeypatch.setattr(robot_topics, "TFMessage", TFMessage)
     monkeypatch.setattr(RobotNode, "create_publisher", recorder)
@@ -146,13 +148,48 @@ def test_frames_are_those_of_the_same_episode_without_ros(start: Start) -> None:
 
 
 def test_who_resamples_by_camera_info_gets_the_picture_itself(start: Start) -> None:
-    robot, listener = start(lock_step=True, domain="standin", cmd_vel_timeout=0.1)
+    robot, listener = start(lock_step=True, domain="standin", cmd_vel_timeout=0.1, calibrated=False)
     assert spin([robot, listener], lambda: bool(listener.images and listener.infos))
     info, image = listener.infos[-1], listener.images[-1]
     calibration = Calibration.from_camera_info(info.width, info.height, info.k, info.distortion_model, info.d)
     picture = np.frombuffer(image.data, np.uint8).reshape(60, 80, 3)
     camera: Camera = robot.world.simulation.camera
     np.testing.assert_array_equal(Resampler(calibration, camera)(picture), picture)
+
+
+def test_camera_info_states_the_lens_that_the_domain_drew(start: Start) -> None:
+    """What a distorted pixel shows is projected back to that pixel."""
+    robot, listener = start(
+        lock_step=True, domain="standin", cmd_vel_timeout=9.0, overrides="['domain.flaws.lens_k1=[-0.2,-0.2]']"
+    )
+    robot.topics.publish(robot.topics.frame_ns)
+    assert spin([robot, listener], lambda: bool(listener.infos))
+    info, camera, drawn = listener.infos[-1], robot.world.simulation.camera, robot.world.simulation.draws[0]
+    focal_scale = drawn["look"]["focal_scale"]
+    assert info.d[0] == drawn["flaws"]["lens_k1"] == -0.2 and info.k[0] == info.p[0] == camera.fx * focal_scale
+    calibration = Calibration.from_camera_info(info.width, info.height, info.k, info.distortion_model, info.d)
+    pixels = np.array([(5, 4), (40, 30), (70, 12)])  # columns and rows
+    focal_px = np.array([camera.fx, camera.fy]) * focal_scale
+    shown = pixels + _lens_offsets(camera, focal_px, -0.2)[pixels[:, 1], pixels[:, 0]]
+    assert np.abs(shown - pixels).max() > 1
+    rays = (shown + 0.5 - (camera.cx, camera.cy)) / focal_px
+    np.testing.assert_allclose(calibration.project(rays), pixels, atol=1e-3)
+
+
+def test_a_teleop_of_another_type_is_named() -> None:
+    rclpy.init()
+    listener = Listener()  # which drives by TwistStamped
+    with running("robot", stamped=False) as robot:
+        said = line(robot, "elsewhere")
+    assert "/cmd_vel is a Twist here and a TwistStamped elsewhere: start the robot with stamped:=true" in said
+    listener.destroy_node()
+    rclpy.try_shutdown()
+
+
+def test_its_quality_of_service_can_be_overridden(start: Start) -> None:
+    robot, listener = start(**{"qos_overrides./cmd_vel.subscription.reliability": "best_effort"})
+    (info,) = robot.get_subscriptions_info_by_topic("/cmd_vel")
+    assert info.qos_profile.reliability is ReliabilityPolicy.BEST_EFFORT
 
 
 def test_commands_move_it_and_are_clipped(start: Start) -> None:
