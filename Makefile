@@ -12,7 +12,12 @@ COLCON := colcon-core colcon-ros colcon-python-setup-py colcon-recursive-crawl c
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup train test lint type format wheel ros bench
+# What runs on a robot must work with the numpy of Jazzy and Kilted, so with the last OpenCV that takes it.
+DEPLOY_VENV := .venv-deploy
+DEPLOY_STAMP := $(DEPLOY_VENV)/.installed
+DEPLOY := numpy==1.26.4 "opencv-python-headless<4.12" onnxruntime onnx pyyaml rosbags pytest hypothesis scipy
+
+.PHONY: help setup train test lint type format wheel deploy ros bench
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +54,14 @@ wheel: setup ## build the packages and try out the wheel
 	rm -rf dist
 	$(BIN)/python -m build -o dist .
 	PYTHON=$(BIN)/python .ci/try-packages dist
+
+deploy: $(DEPLOY_STAMP) ## test what runs on a robot with the numpy of ROS 2 Jazzy and Kilted
+	PYTHONPATH=. $(DEPLOY_VENV)/bin/python -m pytest tests/deploy
+
+$(DEPLOY_STAMP): Makefile
+	test -x $(DEPLOY_VENV)/bin/pip || "$(PYTHON)" -m venv $(DEPLOY_VENV)
+	$(DEPLOY_VENV)/bin/python -m pip install --disable-pip-version-check -q $(DEPLOY)
+	touch $@
 
 ros: $(ROS_STAMP) $(COLCON_STAMP) ## build the ROS 2 package with colcon and test the nodes over DDS
 	COLCON=$(COLCON_VENV)/bin/colcon PYTHON=$(ROS_VENV)/bin/python .ci/try-ros

@@ -28,7 +28,7 @@ from .robots import Robot, make_robot
 from .worker import Worker
 
 WARM_UP_RUNS = 3
-WATCH_S = 0.02  # from one look of the watchdog to the next
+WATCH_S = 0.01  # from one look of the watchdog to the next
 PARTING_S = 1.0  # so long zeros are sent after it was disabled; then the topic is left to others
 FLUSH = Duration(seconds=0.2)
 STALL_S = 2.0  # of real time without images, where the robot's time is simulated
