@@ -74,6 +74,10 @@ class PaintRanges(LiveTerms):
     )
     light: tuple[float, float] = span((0.2, 0.8), "directional intensity", operation="set", live=True, low=0.0)
     ambient: tuple[float, float] = span((0.45, 0.9), "ambient intensity", operation="set", live=True, low=0.0)
+    lamps: tuple[int, int] = span(
+        (0, 0), "point lamps with shadows under the ceiling", operation="set", live=True, low=0, high=MAX_LAMPS
+    )
+    lamp: tuple[float, float] = span((0.1, 0.8), "intensity of each lamp", operation="set", live=True, low=0.0)
     light_tint: tuple[float, float] = span(
         (0.8, 1.0), "of each colour channel", operation="scale", live=True, low=0.0, nominal=1
     )
