@@ -14,7 +14,15 @@ import numpy as np
 from rclpy.event_handler import UnsupportedEventTypeError
 from sensor_msgs.msg import CameraInfo, Image
 
-from simgym.deploy import Calibration, CameraError, CodecError, Goggles, PolicyError, SizedResamplers
+from simgym.deploy import (
+    Calibration,
+    CameraError,
+    CodecError,
+    Goggles,
+    PolicyError,
+    SizedResamplers,
+    bundle_version,
+)
 from simgym.errors import UsageError
 from simgym.shipped import SHIPPED_FOR, bundle_path
 
@@ -51,9 +59,9 @@ class GogglesNode(BridgeNode):
         self._worker: Worker[Frame] | None = None
         self._figures = Figures()
         self._resampler: SizedResamplers | None = None
-        self._stated: CameraInfo | None = None  # what the resampler was made of
+        self._stated: tuple[Any, ...] | None = None  # the lens that was heard of last, sound or not
         self._newest_s = -math.inf
-        self._topic = self._uncalibrated = ""
+        self._topic = self._uncalibrated = self._version = ""
         self._rectified = False
 
     def declare(self, parameters: Parameters) -> None:
@@ -74,9 +82,8 @@ class GogglesNode(BridgeNode):
         path = self.parameters["bundle"]
         if not path:
             raise UsageError("no bundle: start the node with -p bundle:=<goggles.onnx>")
-        self._goggles = Goggles(
-            bundle_path(path, "goggles", SHIPPED_FOR), self.parameters["providers"], self.parameters["threads"]
-        )
+        path = bundle_path(path, "goggles", SHIPPED_FOR)
+        self._goggles = Goggles(path, self.parameters["providers"], self.parameters["threads"])
         camera = self._goggles.contract.camera
         for _ in range(WARM_UP_RUNS):
             self._goggles.translate(np.zeros((1, camera.height, camera.width, 3), np.uint8))
@@ -90,6 +97,7 @@ class GogglesNode(BridgeNode):
             self._lazy_publisher(kind, topic)
             for kind, topic in ((Image, "goggles/image_raw"), (CameraInfo, "goggles/camera_info"))
         )
+        self._version = bundle_version(path, self._goggles.contract)
         return str(path)
 
     def start(self) -> None:
@@ -127,7 +135,7 @@ class GogglesNode(BridgeNode):
             "age_s": age_s if math.isfinite(age_s) else "",
             "provider": self._goggles.provider,
             "bundle": self.parameters["bundle"],
-            "bundle_version": self._goggles.contract.version,
+            "bundle_version": self._version,
         }
         if not self.enabled:
             return Report(WARN, "disabled: call ~/enable", values)
@@ -178,17 +186,16 @@ class GogglesNode(BridgeNode):
         return SizedResamplers(camera, horizontal_fov_rad=math.radians(fov_deg)) if fov_deg else None
 
     def _on_info(self, info: CameraInfo) -> None:
-        stated = self._stated
-        if stated is not None:
-            stated.header = info.header  # which says nothing of the camera
-        if self._goggles is None or info == stated:
+        stated = images.lens(info, self._rectified)
+        if self._goggles is None or stated == self._stated:
             return
+        self._stated = stated
         try:
             calibration = images.calibration(info, self._rectified)
         except CameraError as error:
             self._resampler, self._uncalibrated = None, f"{self._info_topic()} is of no use: {error}"
             return
-        self._resampler, self._stated = SizedResamplers(self._goggles.contract.camera, calibration), info
+        self._resampler = SizedResamplers(self._goggles.contract.camera, calibration)
 
     def _on_image(self, message: Any) -> None:
         self._newest_s = time.monotonic()

@@ -57,7 +57,7 @@ def robot() -> list[DeclareLaunchArgument | Node]:
     return [
         DeclareLaunchArgument("env", default_value="ChairNav", description="ChairNav or Grasp"),
         DeclareLaunchArgument(
-            "domain", default_value="standin", description="such as sim, standin or, without PyBullet, lifelike"
+            "domain", default_value="lifelike", description="such as sim, lifelike or, with PyBullet, standin"
         ),
         DeclareLaunchArgument("seed", default_value="1", description="of the episodes"),
         _node("robot", {"env": _text("env"), "domain": _text("domain"), "seed": LaunchConfiguration("seed")}, {}),

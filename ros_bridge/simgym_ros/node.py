@@ -229,9 +229,14 @@ class BridgeNode(LifecycleNode, ABC):
 
         return warn
 
+    @property
+    def simulated(self) -> bool:
+        """Whether time is simulated."""
+        return self.get_parameter("use_sim_time").value
+
     def now_s(self) -> float:
         """By a clock that never jumps; or simulated time, where ``use_sim_time`` is set."""
-        if self.get_parameter("use_sim_time").value:
+        if self.simulated:
             return self.get_clock().now().nanoseconds * 1e-9
         return time.monotonic()
 

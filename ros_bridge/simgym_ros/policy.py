@@ -16,7 +16,7 @@ from rclpy.duration import Duration
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
-from simgym.deploy import CodecError, Contract, Limits, Pacer, Policy, PolicyError, Safety, Turn
+from simgym.deploy import CodecError, Contract, Limits, Pacer, Policy, PolicyError, Safety, Turn, bundle_version
 from simgym.errors import UsageError
 from simgym.shipped import SHIPPED_FOR, bundle_path
 
@@ -57,7 +57,7 @@ class PolicyNode(BridgeNode):
         self._robot: Robot | None = None
         self._safety: Safety | None = None
         self._pacer = Pacer(1.0)
-        self._velocities = 0
+        self._velocities, self._version = 0, ""
         self._images: Any = None
         self._watchdog: Any = None
         self._worker: Worker[Frame] | None = None
@@ -89,9 +89,8 @@ class PolicyNode(BridgeNode):
         path = self.parameters["bundle"]
         if not path:
             raise UsageError("no bundle: start the node with -p bundle:=<policy.onnx>")
-        policy = Policy(
-            bundle_path(path, "policy", SHIPPED_FOR), self.parameters["providers"], self.parameters["threads"]
-        )
+        path = bundle_path(path, "policy", SHIPPED_FOR)
+        policy = Policy(path, self.parameters["providers"], self.parameters["threads"])
         contract = policy.contract
         self._robot, self._velocities = make_robot(self, contract)
         self._safety = Safety(self._limits(contract, self._velocities))
@@ -99,7 +98,7 @@ class PolicyNode(BridgeNode):
         still = np.zeros(int(contract.inputs[1].shape[-1]) // (1 + len(contract.averages_s)), np.float32)
         for _ in range(WARM_UP_RUNS):
             policy.act(np.zeros((contract.camera.height, contract.camera.width, 3), np.uint8), still)
-        self._policy = policy
+        self._policy, self._version = policy, bundle_version(path, contract)
         return str(path)
 
     def start(self) -> None:
@@ -156,12 +155,15 @@ class PolicyNode(BridgeNode):
             "age_s": age_s if math.isfinite(age_s) else "",
             "provider": self._policy.provider,
             "bundle": self.parameters["bundle"],
-            "bundle_version": self._policy.contract.version,
+            "bundle_version": self._version,
         }
         if not self.enabled:
-            trouble = trouble or self._robot.missing(self.parameters["max_age_s"]) or self._robot.unheard()
+            trouble = trouble or self._robot.missing(self.parameters["max_age_s"]) or self._robot.conflict()
             return Report(WARN, f"disabled: call ~/enable{'; ' + trouble if trouble else ''}", values)
-        fault = self._fault() or self._robot.unheard()
+        conflict = self._robot.conflict()
+        if not (self._robot.heard or conflict):
+            return Report(WARN, f"nobody listens to {self._robot.told}", values)
+        fault = conflict or self._fault()
         if fault or trouble:
             return Report(ERROR, trouble or fault, values)
         return Report(OK, "driving", values)
@@ -222,9 +224,13 @@ class PolicyNode(BridgeNode):
         if not safety.enabled:
             self._figures.dropped("disabled")
             return
+        if not robot.heard:
+            self._figures.dropped("unheard")
+            return
+        stamp = frame.message.header.stamp
         with self._lock:
             safety.saw(frame.seen_s, self.now_s())
-            turn = self._pacer.turn(seconds(frame.message.header.stamp) or frame.came_s)
+            turn = self._pacer.turn((self.parameters["trust_stamps"] and seconds(stamp)) or frame.came_s)
         if turn is Turn.SKIP:
             self._figures.dropped("between_decisions")
             return
@@ -242,10 +248,10 @@ class PolicyNode(BridgeNode):
             if safety.fault:
                 self._refuse(safety.fault, "refused")
                 return
-            # The stamp of the image says what is answered; one of another clock would say nothing.
-            stamp = frame.message.header.stamp if self.parameters["trust_stamps"] else self._stamp()
-            robot.tell(velocity, wanted[self._velocities :], stamp)
-        self._figures.published(self.age_s(frame.message.header.stamp), inference_s)
+            # Controllers take no old commands; a simulator, whose time stands meanwhile, asks which image is answered.
+            answers = self.simulated and self.parameters["trust_stamps"]
+            robot.tell(velocity, wanted[self._velocities :], stamp if answers else self._stamp())
+        self._figures.published(self.age_s(stamp), inference_s)
 
     def _failed(self, error: Exception) -> None:
         known = isinstance(error, CodecError | PolicyError)

@@ -47,8 +47,18 @@ class Robot(ABC):
     def tell(self, velocity: np.ndarray, rest: np.ndarray, stamp: Any) -> None:
         """Send a command with a stamp: (C,) velocity, and (R,) what else the policy commands."""
 
-    def unheard(self) -> str:
-        """Why nobody can hear what it is told; empty if somebody can, or nobody is there."""
+    @property
+    def heard(self) -> bool:
+        """Whether somebody listens to its commands of velocity."""
+        return self._publishers[0].get_subscription_count() > 0
+
+    @property
+    def told(self) -> str:
+        """The topic of these."""
+        return self._publishers[0].topic_name
+
+    def conflict(self) -> str:
+        """Why nobody can hear them though somebody listens; empty if it is not so."""
         return ""
 
     def missing(self, max_age_s: float) -> str:
@@ -131,8 +141,8 @@ class Base(Robot):
         """See `Robot.listen`."""
         self._subscribe(Odometry, "odom", lambda m: (m.twist.twist.linear.x, m.twist.twist.angular.z))
 
-    def unheard(self) -> str:
-        """See `Robot.unheard`."""
+    def conflict(self) -> str:
+        """See `Robot.conflict`."""
         conflict = type_conflict(self._node, self._kind, "cmd_vel", self._node.get_subscriptions_info_by_topic)
         return f"{conflict}: set stamped:={str(not self._stamped).lower()}" if conflict else ""
 

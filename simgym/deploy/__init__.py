@@ -5,7 +5,7 @@ Needs numpy, opencv and onnxruntime only.
 
 from simgym.errors import BundleError
 
-from .bundle import Contract, TensorSpec, check_camera, goggles_contract, load_bundle, policy_contract
+from .bundle import Contract, TensorSpec, bundle_version, check_camera, goggles_contract, load_bundle, policy_contract
 from .camera import Calibration, Camera, CameraError
 from .codec import CodecError, decode_compressed, decode_raw
 from .goggles import Goggles
@@ -41,6 +41,7 @@ __all__ = [
     "decode_compressed",
     "decode_raw",
     "goggles_contract",
+    "bundle_version",
     "load_bundle",
     "policy_contract",
     "stack_channels",

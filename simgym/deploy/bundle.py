@@ -7,6 +7,7 @@ The contract says what goes in and what comes out, in which units, for which cam
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -270,6 +271,11 @@ def load_bundle(
     if contract.kind != kind:
         raise BundleError(f"{path} is a {contract.kind} bundle, but a {kind} bundle is needed here")
     return session, contract
+
+
+def bundle_version(path: str | Path, contract: Contract) -> str:
+    """Which bundle a file is: the version of its contract, and the first digits of the file's SHA-256."""
+    return f"{contract.version}-{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]}"
 
 
 def check_camera(contract: Contract, camera: Camera) -> None:

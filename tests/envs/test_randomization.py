@@ -233,7 +233,8 @@ def test_lamps_hang_in_the_room_and_change_no_other_draw():
     assert (np.abs(lit.lamp_pos[0, :3, :2]) < layout.part_size[0, 0, :2]).all()
     assert (lit.lamp_pos[0, :3, 2] < layout.part_pos[0, 1, 2]).all()
     assert told == told_dark | {"lamps": 3}
-    assert_same(*({k: v for k, v in vars(look).items() if not k.startswith("lamp")} for look in (lit, dark)))
+    rest, rest_dark = ({k: v for k, v in vars(each).items() if not k.startswith("lamp")} for each in (lit, dark))
+    assert_same(rest, rest_dark)
 
 
 def test_an_unknown_look_is_a_usage_error():

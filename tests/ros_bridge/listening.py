@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import rclpy
 from geometry_msgs.msg import PoseStamped, TwistStamped
@@ -87,6 +88,19 @@ def command(stamp: Any, forward: float, turn: float = 0.0) -> TwistStamped:
     message.header.stamp = stamp
     message.twist.linear.x, message.twist.angular.z = forward, turn
     return message
+
+
+def fuzz(robot: RobotNode, listener: Node, send: Callable[[], None], count: int) -> int:
+    """Send until so many commands have come to a robot; how many of its frames came meanwhile."""
+    first = robot.topics.frame_ns
+    with mock.patch.object(robot.topics, "_take", wraps=robot.topics._take) as taken:
+
+        def sent() -> bool:
+            send()
+            return taken.call_count >= count
+
+        assert spin([robot, listener], sent, 2 * PATIENCE_S), f"{taken.call_count} of {count} commands came"
+    return robot.topics.frame_ns - first
 
 
 def spin(nodes: list[Node], until: Callable[[], bool], patience_s: float = PATIENCE_S) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -17,12 +18,17 @@ from rclpy.time import Time  # isort: skip
 from simgym_ros.robot import RobotNode  # isort: skip
 from simgym_ros.robots import hand_pose  # isort: skip
 
-from tests.ros_bridge.listening import ArmListener, robots, spin  # isort: skip
+from geometry_msgs.msg import TwistStamped  # isort: skip
+from std_msgs.msg import Float64MultiArray  # isort: skip
+
+from tests.ros_bridge.fuzzing import anything  # isort: skip
+from tests.ros_bridge.listening import ArmListener, fuzz, robots, spin  # isort: skip
 
 pytestmark = pytest.mark.ros
 
 DOMAIN_IDS = itertools.count(60)  # far from those of other tests
 DT_S = 0.1
+FUZZED = 10_000  # commands that came
 Start = Callable[..., tuple[RobotNode, ArmListener]]
 
 
@@ -63,10 +69,14 @@ def test_a_twist_from_before_all_time_answers_no_frame(start: Start) -> None:
 def test_it_measures_what_the_policy_is_trained_with(start: Start) -> None:
     robot, listener = start(lock_step=True, cmd_vel_timeout=0.1)
     assert spin([robot, listener], lambda: len(listener.hands) >= 3 and len(listener.joints) >= 3)
-    newest, simulation = listener.hands[-1], robot.world.simulation
-    if Time.from_msg(newest.header.stamp).nanoseconds == robot.topics.frame_ns:
-        known = simulation.observe().proprio[0]
-        assert np.array(hand_pose(newest), np.float32).tolist() == known[:4].tolist()
+    simulation = robot.world.simulation
+
+    def newest_came() -> bool:
+        return Time.from_msg(listener.hands[-1].header.stamp).nanoseconds == robot.topics.frame_ns
+
+    assert spin([robot, listener], newest_came)
+    newest, known = listener.hands[-1], simulation.observe().proprio[0]
+    assert np.array(hand_pose(newest), np.float32).tolist() == known[:4].tolist()
     joints = listener.joints[-1]
     assert joints.name[-2:] == ["panda_finger_joint1", "panda_finger_joint2"] and len(joints.position) == 9
     assert newest.header.frame_id == joints.header.frame_id == "panda_link0"
@@ -108,6 +118,21 @@ def test_without_commands_it_stands_and_keeps_what_it_holds(start: Start) -> Non
     assert np.abs(robot.world.simulation.task.measure(state)[0] - at)[:3].max() < 0.004
     assert state.joint_pos[0, 7:].sum() < 0.02  # closed, not open as at rest
     assert np.array_equal(robot.topics.still[:4], np.zeros(4)) and robot.topics.still[4] == 0
+
+
+def test_fuzzed_commands_do_no_harm(start: Start) -> None:
+    robot, listener = start(lock_step=True, cmd_vel_timeout=0.05)
+    rng = random.Random(4)
+
+    def send() -> None:
+        listener.twists.publish(anything(rng, TwistStamped))
+        listener.fingers.publish(anything(rng, Float64MultiArray))
+
+    assert fuzz(robot, listener, send, FUZZED) > 0
+    assert np.isfinite(robot.world.simulation.engine.state.joint_pos).all()
+    begin = len(listener.hands)
+    listener.answer = lambda image: (0.0, 0.1, 0.05, 0.3, 0.01)
+    assert spin([robot, listener], lambda: len(listener.hands) > begin + 3)
 
 
 @pytest.mark.parametrize("view", CAMERAS)

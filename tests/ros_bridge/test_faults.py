@@ -39,7 +39,6 @@ from geometry_msgs.msg import PoseStamped, TwistStamped  # isort: skip
 from nav_msgs.msg import Odometry  # isort: skip
 from rosgraph_msgs.msg import Clock  # isort: skip
 from sensor_msgs.msg import Image, JointState  # isort: skip
-from std_msgs.msg import Float64MultiArray  # isort: skip
 
 pytestmark = pytest.mark.ros
 FUZZED = 10_000  # messages
@@ -66,6 +65,10 @@ def cut(peer: Peer) -> Image:
     whole = bridge.image(picture(102), peer.now())
     whole.data = whole.data[:100]
     return whole
+
+
+def sound(peer: Peer) -> Image:
+    return bridge.image(picture(102), peer.now())
 
 
 class TestCamera:
@@ -242,15 +245,16 @@ class TestFuzz:
         heard, rng = peer.listen(TwistStamped, "/cmd_vel"), random.Random(1)
 
         def send() -> None:
-            peer.publish("/goggles/image_raw", any_image(rng, "raw"))
-            peer.publish("/odom", anything(rng, Odometry))
+            peer.publish("/goggles/image_raw", any_image(rng, "raw") if rng.random() < 0.7 else sound(peer))
+            peer.publish("/odom", anything(rng, Odometry) if rng.random() < 0.7 else odometry())
 
         with running("policy", bundle=bundle, enabled=True) as process:
             with robot(peer):
                 until_driving(heard)
             begin = len(heard)
-            flood(peer, "policy", FUZZED // 2, send)
-            assert not any(speed(message) for _, message in heard[begin + FUZZED // 100 :])
+            told = flood(peer, "policy", FUZZED // 2, send)
+            assert int(told["published"]) > 10 and int(told["dropped_malformed"]) > FUZZED // 10
+            assert len(heard) > begin
             assert all(0 <= speed(m) <= 0.6 and abs(m.twist.angular.z) <= 1.5 for _, m in heard)
             with robot(peer):
                 until_driving(heard)
@@ -259,15 +263,19 @@ class TestFuzz:
     def test_a_policy_of_a_hand(self, peer, tmp_path):
         twists, rng = peer.listen(TwistStamped, "/delta_twist_cmds"), random.Random(2)
 
-        def send() -> None:
-            peer.publish("/goggles/image_raw", any_image(rng, "raw"))
-            peer.publish("/hand_pose", anything(rng, PoseStamped))
-            peer.publish("/joint_states", anything(rng, JointState))
+        names = ["panda_finger_joint1", "panda_finger_joint2"]
 
         def sense() -> None:
             peer.publish("/hand_pose", PoseStamped())
-            names = ["panda_finger_joint1", "panda_finger_joint2"]
             peer.publish("/joint_states", JointState(name=names, position=[0.02, 0.03]))
+
+        def send() -> None:
+            peer.publish("/goggles/image_raw", any_image(rng, "raw") if rng.random() < 0.7 else sound(peer))
+            if rng.random() < 0.3:
+                sense()
+            else:
+                peer.publish("/hand_pose", anything(rng, PoseStamped))
+                peer.publish("/joint_states", anything(rng, JointState))
 
         def moves(since: int) -> bool:
             return any(m.twist.linear.z > 0 for _, m in twists[since:])
@@ -279,36 +287,10 @@ class TestFuzz:
                     body.odom = sense
                     wait(partial(moves, begin), "it does not move")
                 if stage == 0:
-                    flood(peer, "policy", FUZZED // 3, send)
+                    told = flood(peer, "policy", FUZZED // 3, send)
+                    assert int(told["published"]) > 10 and int(told["dropped_malformed"]) > FUZZED // 10
             limits = [0.25, 0.25, 0.25, 1.5]
             for _, m in twists:
-                told = (m.twist.linear.x, m.twist.linear.y, m.twist.linear.z, m.twist.angular.z)
-                assert np.isfinite(told).all() and (np.abs(told) <= limits).all()
+                velocity = np.array([m.twist.linear.x, m.twist.linear.y, m.twist.linear.z, m.twist.angular.z])
+                assert np.isfinite(velocity).all() and (np.abs(velocity) <= limits).all()
             assert process.poll() is None
-
-    @pytest.mark.parametrize(
-        ("env", "topics", "measured"),
-        [
-            ("ChairNav", {"/cmd_vel": TwistStamped}, ("/odom", Odometry)),
-            (
-                "Grasp",
-                {"/delta_twist_cmds": TwistStamped, "/gripper/commands": Float64MultiArray},
-                ("/hand_pose", PoseStamped),
-            ),
-        ],
-    )
-    def test_a_robot(self, peer, env, topics, measured):
-        rng, heard = random.Random(3), peer.listen(measured[1], measured[0])
-        with running("robot", env=env, lock_step=True, cmd_vel_timeout=0.05) as process:
-            wait(lambda: len(heard) > 1, "it does not step", patience_s=60.0)
-            for topic in topics:
-                peer.wait_for_listener(topic)
-            for _ in range(FUZZED // len(topics)):
-                for topic, kind in topics.items():
-                    peer.publish(topic, anything(rng, kind))
-                time.sleep(0.001)
-            begin = len(heard)
-            wait(lambda: len(heard) > begin + 3, "it steps no more")
-            assert process.poll() is None
-            numbers = [m.pose.pose if env == "ChairNav" else m.pose for _, m in heard]
-            assert np.isfinite([(p.position.x, p.position.y, p.orientation.w) for p in numbers]).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import signal
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -29,12 +30,16 @@ from simgym_ros.robot import RobotNode  # isort: skip
 from simgym_ros.world import World, WorldConfig  # isort: skip
 from std_srvs.srv import Trigger  # isort: skip
 
-from tests.ros_bridge.listening import Listener, command, robots, spin  # isort: skip
+from geometry_msgs.msg import TwistStamped  # isort: skip
+
+from tests.ros_bridge.fuzzing import anything  # isort: skip
+from tests.ros_bridge.listening import Listener, command, fuzz, robots, spin  # isort: skip
 
 pytestmark = pytest.mark.ros
 
 DOMAIN_IDS = itertools.count(101, -1)  # far from those of other tests
 DT_S = 0.2
+FUZZED = 10_000  # commands that came
 Start = Callable[..., tuple[RobotNode, Listener]]
 
 
@@ -210,6 +215,19 @@ def test_a_stamp_of_any_time_answers_no_frame_and_does_no_harm(start: Start, sec
     assert not spin([robot, listener], lambda: robot.topics.frame_ns != first, patience_s=0.4)
     listener.drive.publish(command(Time(nanoseconds=first).to_msg(), 0.3))
     assert spin([robot, listener], lambda: robot.topics.frame_ns != first, patience_s=5.0)
+
+
+def test_fuzzed_commands_do_no_harm(start: Start) -> None:
+    robot, listener = start(lock_step=True, cmd_vel_timeout=0.05)
+    rng = random.Random(3)
+    passed_ns = fuzz(robot, listener, lambda: listener.drive.publish(anything(rng, TwistStamped)), FUZZED)
+    assert passed_ns > 10 * DT_S * 1e9
+    poses = [message.pose.pose for message in listener.odoms]
+    assert np.isfinite([(p.position.x, p.position.y, p.orientation.w) for p in poses]).all()
+    assert all(abs(message.twist.twist.linear.x) < 0.6 for message in listener.odoms)
+    listener.answer = lambda image: command(image.header.stamp, 0.3)
+    begin = len(listener.odoms)
+    assert spin([robot, listener], lambda: any(m.twist.twist.linear.x > 0.2 for m in listener.odoms[begin:]))
 
 
 def test_a_command_that_is_not_finite_stops_it(start: Start) -> None:
