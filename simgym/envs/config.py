@@ -74,10 +74,6 @@ class PaintRanges(LiveTerms):
     )
     light: tuple[float, float] = span((0.2, 0.8), "directional intensity", operation="set", live=True, low=0.0)
     ambient: tuple[float, float] = span((0.45, 0.9), "ambient intensity", operation="set", live=True, low=0.0)
-    lamps: tuple[int, int] = span(
-        (0, 0), "point lamps with shadows under the ceiling", operation="set", live=True, low=0, high=MAX_LAMPS
-    )
-    lamp: tuple[float, float] = span((0.1, 0.8), "intensity of each lamp", operation="set", live=True, low=0.0)
     light_tint: tuple[float, float] = span(
         (0.8, 1.0), "of each colour channel", operation="scale", live=True, low=0.0, nominal=1
     )
@@ -87,7 +83,7 @@ class PaintRanges(LiveTerms):
 class LookRanges(MountRanges, PaintRanges):
     """Terms of the randomized look."""
 
-    textures: int = option(224, "size of the bank of procedural textures", low=1)
+    textures: int = option(96, "size of the bank of procedural textures", low=1)
 
 
 @dataclass(frozen=True, kw_only=True)

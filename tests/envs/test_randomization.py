@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from simgym.envs.config import DOMAINS, DomainConfig, DynamicsRanges, LookRanges
-from simgym.envs.draw import Dynamics, Setting
+from simgym.envs.draw import Dynamics
 from simgym.envs.dynamics import sample_dynamics
 from simgym.envs.looks import make_look
 from simgym.envs.looks.canonical import COLORS
@@ -19,8 +19,7 @@ from simgym.errors import UsageError
 from tests.envs.helpers import assert_same, chair_nav, differs, exactly_nominal, randomized, record, seeds_of
 
 CONFIG = chair_nav()
-LIT = {"lamps": (1, 1), "lamp": (0.1, 0.1)}  # what a lamp is like shows where there is one
-FIXED_LOOK = exactly_nominal(LookRanges()) | {"texture_probability": 0.5, "textures": 8} | LIT
+FIXED_LOOK = exactly_nominal(LookRanges()) | {"texture_probability": 0.5, "textures": 8}
 FIXED_DYNAMICS = {
     "mass_scale": (1.0, 1.0),
     "wheel_friction_scale": (1.0, 1.0),
@@ -40,8 +39,6 @@ MOVED_LOOK = {
     "light": (0.7, 0.7),
     "ambient": (0.3, 0.3),
     "light_tint": (0.5, 0.5),
-    "lamps": (4, 4),
-    "lamp": (0.8, 0.8),
     "camera_height_m": (0.05, 0.05),
     "camera_pitch_deg": (5.0, 5.0),
     "camera_roll_deg": (4.0, 4.0),
@@ -219,24 +216,6 @@ def test_the_canonical_look_is_one_flat_colour_a_class():
     assert all(0 <= channel <= 1 for colour in COLORS.values() for channel in colour)
 
 
-def test_lamps_hang_in_the_room_and_change_no_other_draw():
-    task = Simulation(CONFIG, DOMAINS["sim"]).task
-    layout = task.sample(np.random.default_rng(7), "train", 7, None, None)[0]
-    terms = {"lamp": (0.5, 0.5), "light_tint": (1.0, 1.0)}
-    (lit, told), (dark, told_dark) = (
-        make_look(randomized(look=terms | {"lamps": (count, count)}), task.scene).sample(
-            np.random.default_rng(1), Setting(layout, {}, None)
-        )
-        for count in (3, 0)
-    )
-    assert (lit.lamp_rgb[0, :3] == 0.5).all() and not lit.lamp_rgb[0, 3:].any() and not dark.lamp_rgb.any()
-    assert (np.abs(lit.lamp_pos[0, :3, :2]) < layout.part_size[0, 0, :2]).all()
-    assert (lit.lamp_pos[0, :3, 2] < layout.part_pos[0, 1, 2]).all()
-    assert told == told_dark | {"lamps": 3}
-    rest, rest_dark = ({k: v for k, v in vars(each).items() if not k.startswith("lamp")} for each in (lit, dark))
-    assert_same(rest, rest_dark)
-
-
 def test_an_unknown_look_is_a_usage_error():
     with pytest.raises(UsageError, match="sepia"):
         Simulation(CONFIG, replace(DOMAINS["randomized"], look="sepia"))
@@ -262,9 +241,9 @@ def test_textures_are_patterns_and_all_different():
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_patterns_stay_within_black_and_white(pattern):
     for seed in range(20):
-        drawn = pattern(np.random.default_rng(seed))
-        assert drawn.shape in ((SIDE_PX, SIDE_PX), (SIDE_PX, SIDE_PX, 3))
-        assert drawn.min() >= -0.01 and drawn.max() <= 1.01
+        grey = pattern(np.random.default_rng(seed))
+        assert grey.shape == (SIDE_PX, SIDE_PX)
+        assert grey.min() >= -0.01 and grey.max() <= 1.01
 
 
 # --- the whole simulation ------------------------------------------------------------------------------------------

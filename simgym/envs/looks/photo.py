@@ -18,12 +18,11 @@ from ..scene import Scene, Semantic, Shape
 from ..terms import Drawing
 from .canonical import canonical_look
 from .folder import folder_bank
-from .lamps import draw_spots, hang_lamps
 from .materials import SHOWN_WHOLE, texture_bank
 
 LOOK_STREAM = 1  # of a place's number
 SLENDER_M = 0.035  # half extents of legs, slats, bars: what a frame is made of
-AMBIENT = 0.5
+AMBIENT, LAMP_DROP_M = 0.5, 0.3
 ROBOT_GREY = 0.25
 MIDDLE_ALBEDO = 0.66  # rooms are lit, and cameras set, for surfaces as bright as this
 
@@ -120,7 +119,7 @@ class PhotoLook:
         names = ("camera_height_m", "camera_roll_deg", "camera_pitch_deg", "camera_yaw_deg", "focal_scale")
         camera = {name: float(rng.uniform(*getattr(ranges, name))) for name in names}
         lamps = int(rng.integers(ranges.lamps[0], ranges.lamps[1] + 1))
-        spots, lamp = draw_spots(rng, lamps), float(rng.uniform(*ranges.lamp))
+        spots, lamp = rng.uniform(-0.75, 0.75, (lamps, 2)), float(rng.uniform(*ranges.lamp))
         albedo = float(np.mean([self._brightness(materials[name]) for name in ("floor", "walls")]))
         return Place(number, materials, accent_wall, spots, lamp, albedo, camera)
 
@@ -175,7 +174,7 @@ class PhotoLook:
 
     def _light(self, rng: np.random.Generator, look: Look, setting: Setting, place: Place) -> dict[str, Any]:
         """Daylight from one side, lamps below the ceiling, and what the walls throw back."""
-        ranges = self._ranges
+        ranges, layout = self._ranges, setting.layout
         level, daylight = rng.uniform(*ranges.light), rng.uniform(*ranges.daylight)
         kelvin = rng.uniform(*ranges.temperature_k)
         elevation, azimuth = rng.uniform(0.35, 1.2), rng.uniform(0, 2 * np.pi)
@@ -185,7 +184,11 @@ class PhotoLook:
         tint = light_colour(kelvin) ** 0.6  # the camera's white balance takes the rest
         look.light_rgb[0] = level * daylight * tint
         look.ambient_rgb[0] = level * AMBIENT * tint
-        hang_lamps(look, setting.layout, place.lamp_spots, level * place.lamp * tint)
+        half_room, height = layout.part_size[0, 0, :2], layout.part_pos[0, 1, 2]  # parts: floor, ceiling
+        count = len(place.lamp_spots)
+        look.lamp_pos[0, :count, :2] = place.lamp_spots * half_room
+        look.lamp_pos[0, :count, 2] = height - LAMP_DROP_M
+        look.lamp_rgb[0, :count] = level * place.lamp * tint
         return {"light": level, "daylight": daylight, "temperature_k": kelvin}
 
 

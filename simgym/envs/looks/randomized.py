@@ -15,7 +15,6 @@ from ..draw import Look, Setting
 from ..scene import Scene, Semantic, Shape
 from ..terms import Drawing
 from .canonical import canonical_look
-from .lamps import draw_spots, hang_lamps
 from .textures import texture_bank
 
 WOOD = ((0.04, 0.11), (0.3, 0.7), (0.2, 0.85))  # ranges of hue, saturation and value
@@ -58,8 +57,6 @@ class RandomizedLook:
         terms = terms or self._terms
         self._paint(rng, look, terms)
         drawn = self._light(rng, look, terms) | aim_camera(rng, look, terms)
-        if setting is not None:
-            drawn |= _hang_lamps(rng, look, terms, setting)
         return look, drawn
 
     def _paint(self, rng: np.random.Generator, look: Look, terms: Drawing) -> None:
@@ -91,12 +88,6 @@ class RandomizedLook:
         look.light_rgb[0] = light * tint[:3]
         look.ambient_rgb[0] = ambient * tint[3:]
         return {"light": light, "ambient": ambient, "light_elevation_deg": float(np.degrees(elevation))}
-
-
-def _hang_lamps(rng: np.random.Generator, look: Look, terms: Drawing, setting: Setting) -> dict[str, Any]:
-    lamps, lamp = terms.draw(rng, "lamps"), terms.draw(rng, "lamp")
-    hang_lamps(look, setting.layout, draw_spots(rng, lamps), lamp * terms.draw(rng, "light_tint", 3))
-    return {"lamps": int(lamps), "lamp": lamp}
 
 
 def aim_camera(rng: np.random.Generator, look: Look, terms: Drawing) -> dict[str, Any]:
