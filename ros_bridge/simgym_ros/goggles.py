@@ -24,7 +24,6 @@ from simgym.deploy import (
     bundle_version,
 )
 from simgym.errors import UsageError
-from simgym.shipped import SHIPPED_FOR, bundle_path
 
 from . import images
 from .figures import ERROR, OK, WARN, Figures, Report
@@ -59,7 +58,7 @@ class GogglesNode(BridgeNode):
         self._worker: Worker[Frame] | None = None
         self._figures = Figures()
         self._resampler: SizedResamplers | None = None
-        self._stated: tuple[Any, ...] | None = None  # the lens that was heard of last, sound or not
+        self._calibration: Calibration | None = None  # that was heard of last
         self._newest_s = -math.inf
         self._topic = self._uncalibrated = self._version = ""
         self._rectified = False
@@ -79,17 +78,14 @@ class GogglesNode(BridgeNode):
 
     def load(self) -> str:
         """See `BridgeNode.load`."""
-        path = self.parameters["bundle"]
-        if not path:
-            raise UsageError("no bundle: start the node with -p bundle:=<goggles.onnx>")
-        path = bundle_path(path, "goggles", SHIPPED_FOR)
+        path = self.bundle("goggles")
         self._goggles = Goggles(path, self.parameters["providers"], self.parameters["threads"])
         camera = self._goggles.contract.camera
         for _ in range(WARM_UP_RUNS):
             self._goggles.translate(np.zeros((1, camera.height, camera.width, 3), np.uint8))
         self._topic = self.resolve_topic_name("image_raw")
         self._rectified = self.parameters["rectified"] or self._topic.rpartition("/")[2].startswith("image_rect")
-        self._resampler, self._stated = self._assumed(), None
+        self._resampler, self._calibration = self._assumed(), None
         self._uncalibrated = (
             f"no {self._info_topic()} has come: remap camera_info, or set camera_info_file or horizontal_fov_deg"
         )
@@ -161,7 +157,7 @@ class GogglesNode(BridgeNode):
             transport = self.parameters["image_transport"]
             topic = self._topic if transport == "raw" else f"{self._topic}/{transport}"
             self._inputs = [self.subscription(images.TYPES[transport], topic, self._on_image)]
-            if self._resampler is None or self._stated is not None:
+            if self._resampler is None or self._calibration is not None:
                 self._inputs.append(self.subscription(CameraInfo, self._info_topic(), self._on_info))
         elif not wanted and self._inputs:
             for subscription in self._inputs:
@@ -186,16 +182,17 @@ class GogglesNode(BridgeNode):
         return SizedResamplers(camera, horizontal_fov_rad=math.radians(fov_deg)) if fov_deg else None
 
     def _on_info(self, info: CameraInfo) -> None:
-        stated = images.lens(info, self._rectified)
-        if self._goggles is None or stated == self._stated:
+        if self._goggles is None:
             return
-        self._stated = stated
         try:
             calibration = images.calibration(info, self._rectified)
         except CameraError as error:
-            self._resampler, self._uncalibrated = None, f"{self._info_topic()} is of no use: {error}"
+            self._resampler = self._calibration = None
+            self._uncalibrated = f"{self._info_topic()} is of no use: {error}"
             return
-        self._resampler = SizedResamplers(self._goggles.contract.camera, calibration)
+        if calibration != self._calibration:
+            self._resampler = SizedResamplers(self._goggles.contract.camera, calibration)
+            self._calibration = calibration
 
     def _on_image(self, message: Any) -> None:
         self._newest_s = time.monotonic()

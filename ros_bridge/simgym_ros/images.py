@@ -51,15 +51,6 @@ def camera_info_message(header: Any, camera: Camera) -> CameraInfo:
     )
 
 
-def lens(info: CameraInfo, rectified: bool) -> tuple[Any, ...]:
-    """What `calibration` reads of a CameraInfo, to compare."""
-    roi = info.roi
-    matrix = info.p if rectified else info.k
-    distortion = () if rectified else (info.distortion_model, tuple(info.d))
-    region = (roi.x_offset, roi.y_offset, roi.width, roi.height, info.binning_x, info.binning_y)
-    return (info.width, info.height, tuple(matrix.tolist()), distortion, region)
-
-
 def calibration(info: CameraInfo, rectified: bool) -> Calibration:
     """The calibration of the pictures beside a CameraInfo, with the part of the sensor that they show.
 

@@ -8,6 +8,7 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import cv2
@@ -18,7 +19,6 @@ from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallba
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -32,8 +32,9 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from std_srvs.srv import SetBool
 
-from simgym.errors import UserError
+from simgym.errors import UsageError, UserError
 from simgym.interrupts import stop_on_signals
+from simgym.shipped import SHIPPED_FOR, bundle_path
 
 from .figures import ERROR, WARN, Report
 from .parameters import Parameters
@@ -41,7 +42,9 @@ from .parameters import Parameters
 REPORT_S = 1.0
 SPIN_S = 0.05
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
-OVERRIDES = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
+OVERRIDABLE = QoSOverridingOptions(
+    (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
+)
 # Of REP 2003: consumers take what they can get, producers offer what everybody may ask for. Only the newest counts.
 SENSOR_DATA = {"history": HistoryPolicy.KEEP_LAST, "depth": 1, "durability": DurabilityPolicy.VOLATILE}
 IN = {**SENSOR_DATA, "reliability": ReliabilityPolicy.BEST_EFFORT}
@@ -88,6 +91,17 @@ class BridgeNode(LifecycleNode, ABC):
         Raises:
             UserError: it cannot be run here.
         """
+
+    def bundle(self, kind: str) -> Path:
+        """The file that the parameter ``bundle`` stands for, of a kind that simgym ships.
+
+        Raises:
+            UserError: the parameter is empty.
+        """
+        given = self.parameters["bundle"]
+        if not given:
+            raise UsageError(f"no bundle: start the node with -p bundle:=<{kind}.onnx>")
+        return bundle_path(given, kind, SHIPPED_FOR)
 
     @abstractmethod
     def start(self) -> None:
@@ -204,17 +218,15 @@ class BridgeNode(LifecycleNode, ABC):
     def publisher(self, kind: type, topic: str, matched: Callable[[Any], None] | None = None) -> Any:
         """A lifecycle publisher of the newest message; ``matched`` hears of who comes and goes."""
         events = PublisherEventCallbacks(incompatible_qos=self._warn_of(topic, "publisher"), matched=matched)
-        options = QoSOverridingOptions(OVERRIDES)
         return self.create_lifecycle_publisher(
-            kind, topic, QoSProfile(**OUT), event_callbacks=events, qos_overriding_options=options
+            kind, topic, QoSProfile(**OUT), event_callbacks=events, qos_overriding_options=OVERRIDABLE
         )
 
     def subscription(self, kind: type, topic: str, callback: Callable[[Any], None]) -> Any:
         """A subscription to the newest message."""
         events = SubscriptionEventCallbacks(incompatible_qos=self._warn_of(topic, "subscription"))
-        options = QoSOverridingOptions(OVERRIDES)
         return self.create_subscription(
-            kind, topic, callback, QoSProfile(**IN), event_callbacks=events, qos_overriding_options=options
+            kind, topic, callback, QoSProfile(**IN), event_callbacks=events, qos_overriding_options=OVERRIDABLE
         )
 
     def _warn_of(self, topic: str, end: str) -> Callable[[Any], None]:
@@ -222,9 +234,9 @@ class BridgeNode(LifecycleNode, ABC):
 
         def warn(event: Any) -> None:
             policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
-            mend = f"Start this node with --ros-args -p qos_overrides.{name}.{end}.{policy}:={FIXES[end].get(policy)}"
-            if policy not in FIXES[end]:
-                mend = f"This node says nothing of it: change the {policy} of the other end"
+            fix = FIXES[end].get(policy)
+            override = f"Start this node with --ros-args -p qos_overrides.{name}.{end}.{policy}:={fix}"
+            mend = override if fix else "Change it there"
             self.get_logger().warning(f"nothing goes over {name}: the {policy} of the other end does not fit. {mend}")
 
         return warn
@@ -245,16 +257,21 @@ class BridgeNode(LifecycleNode, ABC):
         return self.get_clock().now().nanoseconds * 1e-9 - seconds(stamp)
 
 
-def type_conflict(node: Node, kind: type, topic: str, others: Callable[[str], list[TopicEndpointInfo]]) -> str:
-    """Why nothing goes over a topic of messages of a kind where all others mean another kind; empty if they do not.
+def twist_conflict(end: Any, others: Callable[[str], list[TopicEndpointInfo]]) -> str:
+    """Why nothing goes over a topic of velocities where all others mean the other type; empty if they do not.
 
-    The middleware joins ends of one type alone, and says nothing of the rest. ``others`` looks a topic's other ends up.
+    The middleware joins ends of one type alone, and says nothing of the rest.
+
+    Args:
+        end: a publisher or subscription of Twist or TwistStamped.
+        others: looks up the other ends of a topic.
     """
-    name = node.resolve_topic_name(topic)
+    name, kind = end.topic_name, end.msg_type.__name__
     meant = {info.topic_type.rpartition("/")[2] for info in others(name)}
-    if not meant or kind.__name__ in meant:
+    if not meant or kind in meant:
         return ""
-    return f"{name} is a {kind.__name__} here and a {', '.join(sorted(meant))} elsewhere"
+    mend = f"set stamped:={str(kind == 'Twist').lower()}"
+    return f"{name} is a {kind} here and a {', '.join(sorted(meant))} elsewhere: {mend}"
 
 
 def seconds(stamp: Any) -> float:

@@ -18,7 +18,6 @@ from std_srvs.srv import Trigger
 
 from simgym.deploy import CodecError, Contract, Limits, Pacer, Policy, PolicyError, Safety, Turn, bundle_version
 from simgym.errors import UsageError
-from simgym.shipped import SHIPPED_FOR, bundle_path
 
 from . import images
 from .figures import ERROR, OK, WARN, Figures, Report
@@ -86,10 +85,7 @@ class PolicyNode(BridgeNode):
 
     def load(self) -> str:
         """See `BridgeNode.load`."""
-        path = self.parameters["bundle"]
-        if not path:
-            raise UsageError("no bundle: start the node with -p bundle:=<policy.onnx>")
-        path = bundle_path(path, "policy", SHIPPED_FOR)
+        path = self.bundle("policy")
         policy = Policy(path, self.parameters["providers"], self.parameters["threads"])
         contract = policy.contract
         self._robot, self._velocities = make_robot(self, contract)

@@ -61,11 +61,11 @@ class RobotNode(Node):
         )
         self._timeout_s = self._fixed("cmd_vel_timeout", 0.25, "wall time in s after which a command is too old")
         stamped = self._fixed("stamped", True, "cmd_vel is a TwistStamped, not a Twist")
-        calibrated = self._fixed(
+        self.world = World(self._world_config())
+        self.topics = make_topics(self, self.world.simulation, self._on_command, stamped)
+        self.topics.calibrated = self._fixed(
             "calibrated", True, "camera_info states the lens that the domain drew, not the pinhole that is meant"
         )
-        self.world = World(self._world_config())
-        self.topics = make_topics(self, self.world.simulation, self._on_command, calibrated, stamped)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._told = self.create_publisher(String, "~/episode", latched)
         self.create_service(Trigger, "~/reset", self._on_reset)

@@ -12,7 +12,6 @@ from geometry_msgs.msg import PoseStamped, TransformStamped, Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -23,7 +22,7 @@ from simgym.envs.quaternion import conjugate, multiply, rotate
 from simgym.envs.simulation import Simulation
 
 from . import images
-from .node import OVERRIDES, nanoseconds, type_conflict
+from .node import OVERRIDABLE, nanoseconds, twist_conflict
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -42,25 +41,19 @@ class RobotTopics(ABC):
         node: publishes and subscribes; names are relative to its namespace.
         simulation: a batch of one.
         on_command: called after each command.
+
+    Attributes:
         calibrated: ``camera_info`` states the lens that the domain drew for this very camera, as its calibration would
             find it. Else it states the camera as it is meant to be, an ideal pinhole: who resamples by that gets what
             goggles get in headless evaluation, pixel by pixel.
-
-    Attributes:
         command: (C,) float32, the newest command, in the units of the task.
         arrived_s: when it came, `time.monotonic`.
         frame_ns: stamp of the newest frame.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        simulation: Simulation,
-        on_command: Callable[[], None] | None = None,
-        calibrated: bool = False,
-    ) -> None:
+    def __init__(self, node: Node, simulation: Simulation, on_command: Callable[[], None] | None = None) -> None:
         self._node, self._simulation, self._on_command = node, simulation, on_command
-        self._calibrated = calibrated
+        self.calibrated = False
         self.arrived_s, self.frame_ns = -np.inf, 0
         self._answer_ns: int | None = None  # the frame that the newest command answers
         self._image = self._publisher(Image, "image_raw", 5)
@@ -128,20 +121,18 @@ class RobotTopics(ABC):
 
     def _calibration(self, in_camera: Header) -> CameraInfo:
         message = images.camera_info_message(in_camera, self._simulation.camera)
-        if self._calibrated:
+        if self.calibrated:
             drawn = self._simulation.draws[0]
             message.d[0] = drawn["flaws"].get("lens_k1", 0.0)
-            for matrix, fx, fy in ((message.k, 0, 4), (message.p, 0, 5)):
-                matrix[fx] *= drawn["look"].get("focal_scale", 1.0)
-                matrix[fy] *= drawn["look"].get("focal_scale", 1.0)
+            for matrix, focal in ((message.k, [0, 4]), (message.p, [0, 5])):
+                matrix[focal] *= drawn["look"].get("focal_scale", 1.0)
         return message
 
     def _publisher(self, kind: type, topic: str, depth: int) -> Any:
-        return self._node.create_publisher(kind, topic, depth, qos_overriding_options=QoSOverridingOptions(OVERRIDES))
+        return self._node.create_publisher(kind, topic, depth, qos_overriding_options=OVERRIDABLE)
 
     def _subscription(self, kind: type, topic: str, callback: Callable[[Any], None]) -> Any:
-        options = QoSOverridingOptions(OVERRIDES)
-        return self._node.create_subscription(kind, topic, callback, 1, qos_overriding_options=options)
+        return self._node.create_subscription(kind, topic, callback, 1, qos_overriding_options=OVERRIDABLE)
 
     def _carrier(self) -> tuple[int, str]:
         """Index and frame of the link that carries the camera."""
@@ -179,16 +170,14 @@ class BaseTopics(RobotTopics):
         node: Node,
         simulation: Simulation,
         on_command: Callable[[], None] | None = None,
-        calibrated: bool = False,
         stamped: bool = True,
     ) -> None:
-        super().__init__(node, simulation, on_command, calibrated)
+        super().__init__(node, simulation, on_command)
         self._odom = self._publisher(Odometry, "odom", 10)
         self._transforms = None if TFMessage is None else node.create_publisher(TFMessage, "/tf", 100)
         if TFMessage is None:
             node.get_logger().warning("no tf2_msgs here, which every ROS installation has: /tf is not published")
-        self._stamped, self._kind = stamped, TwistStamped if stamped else Twist
-        self._commands = self._subscription(self._kind, "cmd_vel", self._drive)
+        self._commands = self._subscription(TwistStamped if stamped else Twist, "cmd_vel", self._drive)
 
     @property
     def still(self) -> np.ndarray:
@@ -203,8 +192,7 @@ class BaseTopics(RobotTopics):
 
     def mismatch(self) -> str:
         """See `RobotTopics.mismatch`."""
-        conflict = type_conflict(self._node, self._kind, "cmd_vel", self._node.get_publishers_info_by_topic)
-        return f"{conflict}: start the robot with stamped:={str(not self._stamped).lower()}" if conflict else ""
+        return twist_conflict(self._commands, self._node.get_publishers_info_by_topic)
 
     def measure(self, time_ns: int) -> None:
         """See `RobotTopics.measure`."""
@@ -233,16 +221,10 @@ class ArmTopics(RobotTopics):
     command of the gripper, which has no stamp, after it.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        simulation: Simulation,
-        on_command: Callable[[], None] | None = None,
-        calibrated: bool = False,
-    ) -> None:
+    def __init__(self, node: Node, simulation: Simulation, on_command: Callable[[], None] | None = None) -> None:
         self._arm: Arm = simulation.task.robot
         self._hand_link, self._base_frame = self._arm.link_index(GRASP_POINT), self._arm.links[0].name
-        super().__init__(node, simulation, on_command, calibrated)
+        super().__init__(node, simulation, on_command)
         self._hand = self._publisher(PoseStamped, "hand_pose", 10)
         self._joints = self._publisher(JointState, "joint_states", 10)
         self._twist_ns, self._gripped = -1, False  # stamp of the newest twist; whether the gripper was commanded since
@@ -294,16 +276,12 @@ class ArmTopics(RobotTopics):
 
 
 def make_topics(
-    node: Node,
-    simulation: Simulation,
-    on_command: Callable[[], None] | None = None,
-    calibrated: bool = False,
-    stamped: bool = True,
+    node: Node, simulation: Simulation, on_command: Callable[[], None] | None = None, stamped: bool = True
 ) -> RobotTopics:
     """The topics of a simulation's robot; ``stamped`` is of a base's ``cmd_vel``."""
     if isinstance(simulation.task.robot, Arm):
-        return ArmTopics(node, simulation, on_command, calibrated)
-    return BaseTopics(node, simulation, on_command, calibrated, stamped)
+        return ArmTopics(node, simulation, on_command)
+    return BaseTopics(node, simulation, on_command, stamped)
 
 
 def header(time_ns: int, frame: str) -> Header:

@@ -17,7 +17,7 @@ from std_msgs.msg import Float64MultiArray
 from simgym.deploy import Contract
 from simgym.errors import BundleError
 
-from .node import BridgeNode, type_conflict
+from .node import BridgeNode, twist_conflict
 
 
 class Robot(ABC):
@@ -134,8 +134,7 @@ class Base(Robot):
     def __init__(self, node: BridgeNode) -> None:
         super().__init__(node)
         self._stamped = node.parameters["stamped"]
-        self._kind = TwistStamped if self._stamped else Twist
-        self._commands = self._publisher(self._kind, "cmd_vel")
+        self._commands = self._publisher(TwistStamped if self._stamped else Twist, "cmd_vel")
 
     def listen(self) -> None:
         """See `Robot.listen`."""
@@ -143,8 +142,7 @@ class Base(Robot):
 
     def conflict(self) -> str:
         """See `Robot.conflict`."""
-        conflict = type_conflict(self._node, self._kind, "cmd_vel", self._node.get_subscriptions_info_by_topic)
-        return f"{conflict}: set stamped:={str(not self._stamped).lower()}" if conflict else ""
+        return twist_conflict(self._commands, self._node.get_subscriptions_info_by_topic)
 
     def measured(self) -> np.ndarray:
         """See `Robot.measured`."""

@@ -57,10 +57,10 @@ def write_hand(folder: Path) -> Path:
     return write(folder / "policy.onnx", HAND_GRAPH, {"simgym": contract.to_json()})
 
 
-def write_goggles(folder: Path) -> Path:
+def write_goggles(folder: Path, graph: str = GOGGLES_GRAPH) -> Path:
     """Goggles that show the negative."""
     contract = goggles_contract(None, CAMERA, 10.0, ("standin", "sim"), "Apache-2.0")
-    return write(folder / "goggles.onnx", GOGGLES_GRAPH, {"simgym": contract.to_json()})
+    return write(folder / "goggles.onnx", graph, {"simgym": contract.to_json()})
 
 
 def picture(value: int, camera: Camera = CAMERA) -> np.ndarray:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,20 +54,14 @@ def goggles_bundle(tmp_path: Path) -> Path:
     return write_goggles(tmp_path)
 
 
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    with bridge.peer() as made:
-        yield made
+def sound(peer: Peer) -> Image:
+    return bridge.image(picture(102), peer.now())
 
 
 def cut(peer: Peer) -> Image:
-    whole = bridge.image(picture(102), peer.now())
+    whole = sound(peer)
     whole.data = whole.data[:100]
     return whole
-
-
-def sound(peer: Peer) -> Image:
-    return bridge.image(picture(102), peer.now())
 
 
 class TestCamera:
@@ -94,10 +87,10 @@ class TestCamera:
             robot(peer, "/image_raw") as body,
         ):
             until_driving(heard)
-            sound, since = body.image, time.time()
+            before, since = body.image, time.time()
             body.image = lambda: broken(peer)
             assert stood_after(heard, since) <= LIMIT_S + 0.5 / RATE_HZ  # the last sound image may be on its way
-            body.image = sound
+            body.image = before
             until_driving(heard)
 
     def test_it_drives_on_by_another_size_and_encoding(self, peer, bundle, goggles_bundle):

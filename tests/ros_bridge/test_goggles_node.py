@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ import cv2
 import numpy as np
 import pytest
 
-from simgym.deploy import Camera, goggles_contract
-from tests.deploy.conftest import CAMERA, GOGGLES_GRAPH, write
+from simgym.deploy import Camera
+from tests.deploy.conftest import CAMERA, GOGGLES_GRAPH
 
 from . import bridge
 from .bridge import Peer, running, values, wait
+from .driving import write_goggles
 from .fuzzing import any_image, anything, flood
 
 from geometry_msgs.msg import TwistStamped  # isort: skip
@@ -34,14 +34,7 @@ FUZZED = 10_000  # images that came, over both transports, and with each a calib
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """Goggles that show the negative."""
-    contract = goggles_contract(None, CAMERA, 10.0, ("standin", "sim"), "Apache-2.0")
-    return write(tmp_path / "goggles.onnx", GOGGLES_GRAPH, {"simgym": contract.to_json()})
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    with bridge.peer() as made:
-        yield made
+    return write_goggles(tmp_path)
 
 
 def picture(value: int, width: int = 32, height: int = 24, channels: int = 3) -> np.ndarray:
@@ -213,8 +206,7 @@ class TestLifecycle:
         graph = GOGGLES_GRAPH.replace("Sub(full, image)", "Gather<axis = 1>(image, far)").replace(
             "<uint8 full = {255}>", "<int64[6] far = {9, 9, 9, 9, 9, 9}>"
         )
-        contract = goggles_contract(None, CAMERA, 10.0, ("standin", "sim"), "Apache-2.0")
-        bundle = write(tmp_path / "goggles.onnx", graph, {"simgym": contract.to_json()})
+        bundle = write_goggles(tmp_path, graph)
         with running("goggles", bundle=bundle, horizontal_fov_deg=60.0) as node:
             bridge.line(node, "Traceback")
             status = peer.diagnostics("goggles", lambda status: status.level == b"\x02")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 from tests.deploy.conftest import POLICY_GRAPH
 
 from . import bridge
-from .bridge import Peer, running, values, wait
+from .bridge import running, values, wait
 from .driving import (
     LIMIT_S,
     RATE_HZ,
@@ -46,12 +45,6 @@ UNSTEADY_GRAPH = (
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     return write_policy(tmp_path)
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    with bridge.peer() as made:
-        yield made
 
 
 class TestDriving:

@@ -186,7 +186,7 @@ def test_a_teleop_of_another_type_is_named() -> None:
     listener = Listener()  # which drives by TwistStamped
     with running("robot", stamped=False) as robot:
         said = line(robot, "elsewhere")
-    assert "/cmd_vel is a Twist here and a TwistStamped elsewhere: start the robot with stamped:=true" in said
+    assert "/cmd_vel is a Twist here and a TwistStamped elsewhere: set stamped:=true" in said
     listener.destroy_node()
     rclpy.try_shutdown()
 
