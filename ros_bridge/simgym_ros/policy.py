@@ -91,7 +91,7 @@ class PolicyNode(BridgeNode):
         self._robot, self._velocities = make_robot(self, contract)
         self._safety = Safety(self._limits(contract, self._velocities))
         self._pacer = Pacer(1 / contract.rate_hz)
-        still = np.zeros(int(contract.inputs[1].shape[-1]) // (1 + len(contract.averages_s)), np.float32)
+        still = np.zeros(contract.measured_dim, np.float32)
         for _ in range(WARM_UP_RUNS):
             policy.act(np.zeros((contract.camera.height, contract.camera.width, 3), np.uint8), still)
         self._policy, self._version = policy, bundle_version(path, contract)

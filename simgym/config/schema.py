@@ -44,6 +44,9 @@ class PPOConfig:
     averages_s: tuple[float, ...] = option(
         (2.0, 8.0), "time constants of averages of what is measured, seen as well", unit="s", low=0.01
     )
+    trail_s: tuple[float, ...] = option(
+        (4.0, 16.0, 64.0), "time constants of where a robot that drives was, seen as well", unit="s", low=0.01
+    )
     imitation_steps: int = option(150_000, "steps that follow the expert before PPO takes over", low=0)
     guided: float = option(
         0.0,
@@ -72,6 +75,7 @@ GRASP = PPOConfig(
     log_std_init=-2.0,  # a hand that trembles drops what it holds
     frame_stack=1,
     averages_s=(),
+    trail_s=(),
     code_dim=256,
     hidden_units=256,
 )

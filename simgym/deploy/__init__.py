@@ -11,7 +11,7 @@ from .codec import CodecError, decode_compressed, decode_raw
 from .goggles import Goggles
 from .mailbox import Mailbox
 from .pacing import Pacer, Turn
-from .policy import Averages, FrameStack, Memory, Policy, PolicyError, stack_channels
+from .policy import Averages, FrameStack, Memory, Policy, PolicyError, Trail, stack_channels
 from .resampling import Resampler, SizedResamplers
 from .safety import Limits, Safety, SafetyError
 
@@ -44,5 +44,6 @@ __all__ = [
     "bundle_version",
     "load_bundle",
     "policy_contract",
+    "Trail",
     "stack_channels",
 ]

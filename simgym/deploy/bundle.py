@@ -22,7 +22,7 @@ from simgym.errors import BundleError
 from .camera import Camera, CameraError
 
 METADATA_KEY = "simgym"
-CONTRACT_VERSION = 2  # raised whenever an older simgym could not run a newer bundle
+CONTRACT_VERSION = 3  # raised whenever an older simgym could not run a newer bundle
 KINDS = ("policy", "goggles")
 CAMERA_TOLERANCE_PX = 0.01
 ONNX_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
@@ -76,6 +76,7 @@ class Contract:
         frame_stack: how many frames the bundle sees at once, oldest first; 1 for goggles.
         frame_stride: control steps between two of these frames.
         averages_s: time constants of the averages that follow what is measured in the second input of a policy.
+        trail_s: time constants of where the robot was, which follows them; only of a robot that measures `VELOCITY`.
         inputs: of the graph.
         outputs: of the graph, in physical units.
         rate_hz: how often the bundle expects to be run.
@@ -85,7 +86,8 @@ class Contract:
         version: of the contract's own format.
 
     Raises:
-        BundleError: an unknown kind, another version, or a stack or rate that is not positive.
+        BundleError: an unknown kind, another version, a trail without a velocity, or a stack, rate or time constant
+            that is not positive.
     """
 
     kind: str
@@ -100,6 +102,7 @@ class Contract:
     training: Mapping[str, Any] = field(default_factory=dict)
     frame_stride: int = 1
     averages_s: tuple[float, ...] = ()
+    trail_s: tuple[float, ...] = ()
     version: int = CONTRACT_VERSION
 
     def __post_init__(self) -> None:
@@ -110,10 +113,18 @@ class Contract:
             raise BundleError(f"frame_stack must be a whole number of at least 1, got {self.frame_stack!r}")
         if not isinstance(self.frame_stride, int) or self.frame_stride < 1:
             raise BundleError(f"frame_stride must be a whole number of at least 1, got {self.frame_stride!r}")
-        if not all(math.isfinite(value) and value > 0 for value in self.averages_s):
-            raise BundleError(f"averages_s must be positive, got {self.averages_s!r}")
+        for name in ("averages_s", "trail_s"):
+            if not all(math.isfinite(value) and value > 0 for value in getattr(self, name)):
+                raise BundleError(f"{name} must be positive, got {getattr(self, name)!r}")
+        if self.trail_s and ([spec.name for spec in self.inputs[1:]] != [VELOCITY.name] or self.measured_dim != 2):
+            raise BundleError(f"trail_s is for a policy of a robot that measures its {VELOCITY.name}, {VELOCITY.unit}")
         if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise BundleError(f"rate_hz must be positive, got {self.rate_hz!r}")
+
+    @property
+    def measured_dim(self) -> int:
+        """How many values a policy's robot measures; its second input has their averages and the trail as well."""
+        return (int(self.inputs[1].shape[-1]) - 2 * len(self.trail_s)) // (1 + len(self.averages_s))
 
     def to_json(self) -> str:
         """The contract as JSON; `from_json` gives an equal one.
@@ -142,10 +153,10 @@ class Contract:
         _check_keys(cls, data, "the contract")
         try:
             tensors = {key: tuple(_tensor_spec(item) for item in data[key]) for key in ("inputs", "outputs")}
-            listed = {key: tuple(data[key]) for key in ("domains", "averages_s")}
+            listed = {key: tuple(data[key]) for key in ("domains", "averages_s", "trail_s")}
             camera = Camera(**_check_keys(Camera, data["camera"], "camera"))
             return cls(**data | tensors | listed | {"camera": camera})
-        except (TypeError, CameraError) as error:
+        except (TypeError, ValueError, CameraError) as error:
             raise BundleError(f"the contract holds a wrong value: {error}") from error
 
 
@@ -161,6 +172,7 @@ def policy_contract(
     training: Mapping[str, Any] | None = None,
     frame_stride: int = 1,
     averages_s: tuple[float, ...] = (),
+    trail_s: tuple[float, ...] = (),
     measured: TensorSpec = VELOCITY,
     command_unit: str = VELOCITY.unit,
 ) -> Contract:
@@ -178,10 +190,12 @@ def policy_contract(
         training: the training summary.
         frame_stride: control steps between two of the frames.
         averages_s: time constants of the averages of what is measured that the policy sees as well.
+        trail_s: time constants of where the robot was, likewise; only of one that drives.
         measured: what the robot measures of itself; the default is that of a driving one.
         command_unit: of the command's values.
     """
     image = ("N", frame_stack, camera.height, camera.width, 3)
+    remembered = int(measured.shape[-1]) * (1 + len(averages_s)) + 2 * len(trail_s)
     return Contract(
         kind="policy",
         task=task,
@@ -189,7 +203,7 @@ def policy_contract(
         frame_stack=frame_stack,
         inputs=(
             TensorSpec("image", image, "uint8", "sRGB", (0.0,), (255.0,)),
-            replace(measured, shape=("N", int(measured.shape[-1]) * (1 + len(averages_s)))),
+            replace(measured, shape=("N", remembered)),
         ),
         outputs=(
             TensorSpec(
@@ -207,6 +221,7 @@ def policy_contract(
         training=training or {},
         frame_stride=frame_stride,
         averages_s=averages_s,
+        trail_s=trail_s,
     )
 
 

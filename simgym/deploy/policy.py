@@ -121,6 +121,53 @@ class Averages:
         self._averages = None
 
 
+class Trail:
+    """Where each of n robots that drive was lately, seen from where it is: so a search does not go round in circles.
+
+    Of its positions, averaged over some time constants, the metres ahead and to the left of it, reckoned from the
+    velocity that it measures: ``p <- exp(-dt / time constant) R(-yaw rate dt) (p - [speed dt, 0])``, from 0 on.
+
+    Args:
+        time_constants_s: (S,) of the averages; none is no trail.
+        dt_s: from one push to the next.
+        n: worlds.
+    """
+
+    def __init__(self, time_constants_s: Sequence[float], dt_s: float, n: int = 1) -> None:
+        self.count, self._dt_s = len(time_constants_s), dt_s
+        self._fading = np.exp(-dt_s / np.asarray(time_constants_s, np.float32))[:, None]  # (S, 1)
+        self._places = np.zeros((n, self.count, 2), np.float32)
+        self._begun = False
+
+    def push(self, velocity: np.ndarray, reset_mask: np.ndarray | None = None) -> np.ndarray:
+        """Drive on for a step.
+
+        Args:
+            velocity: (n, 2) forward speed in m/s and yaw rate in rad/s; anything, where there is no trail.
+            reset_mask: (n,) bool, worlds where an episode begins. The first push begins one in every world.
+
+        Returns:
+            (n, 2 S) float32: metres ahead and to the left, in the order of the time constants.
+        """
+        if self.count and self._begun:
+            driven, turned = velocity.T[..., None].astype(np.float32) * np.float32(self._dt_s)  # (n, 1) each
+            ahead, left, cos, sin = self._places[..., 0] - driven, self._places[..., 1], np.cos(turned), np.sin(turned)
+            self._places = self._fading * np.stack([cos * ahead + sin * left, cos * left - sin * ahead], axis=-1)
+        self._begun = True
+        if reset_mask is not None:
+            self.refill(reset_mask)
+        return self._places.reshape(len(self._places), -1).copy()
+
+    def refill(self, worlds: np.ndarray) -> None:
+        """Begin an episode in some worlds (n,) bool."""
+        self._places[worlds] = 0
+
+    def reset(self) -> None:
+        """Forget everything: the next push begins an episode in every world."""
+        self._places[:] = 0
+        self._begun = False
+
+
 class Memory:
     """What a policy sees beside the present, the same on a robot, in evaluation and in training.
 
@@ -128,30 +175,46 @@ class Memory:
         frame_stack: images seen at once, see `FrameStack`.
         frame_stride: control steps between two of them.
         averages_s: time constants of averages of what is measured, see `Averages`.
+        trail_s: time constants of where the robot was, see `Trail`.
         dt_s: of a control step.
         n: worlds.
     """
 
     def __init__(
-        self, frame_stack: int, frame_stride: int, averages_s: Sequence[float], dt_s: float, n: int = 1
+        self,
+        frame_stack: int,
+        frame_stride: int,
+        averages_s: Sequence[float],
+        trail_s: Sequence[float],
+        dt_s: float,
+        n: int = 1,
     ) -> None:
         self.frames = FrameStack(frame_stack, n, frame_stride)
-        self.averages = Averages(averages_s, dt_s, n)
+        self.averages, self.trail = Averages(averages_s, dt_s, n), Trail(trail_s, dt_s, n)
 
     @classmethod
     def of(cls, contract: Contract, n: int = 1) -> Memory:
         """The memory that a policy's contract asks for."""
-        return cls(contract.frame_stack, contract.frame_stride, contract.averages_s, 1 / contract.rate_hz, n)
+        frames, dt_s = (contract.frame_stack, contract.frame_stride), 1 / contract.rate_hz
+        return cls(*frames, contract.averages_s, contract.trail_s, dt_s, n)
+
+    def laid_out(self, measured: np.ndarray, place: Sequence[float]) -> np.ndarray:
+        """Values (D,) for what is measured and (2,) for a place of the trail, as what `push` gives: (D (1 + T) + 2 S,).
+
+        So are bounds, scales and signs.
+        """
+        return np.concatenate([np.tile(measured, 1 + self.averages.count), np.tile(place, self.trail.count)])
 
     def push(
         self, images: np.ndarray, measured: np.ndarray, reset_mask: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Append a control step: (n, H, W, 3) and (n, D) -> (n, K, H, W, 3) and (n, D (1 + T)).
+        """Append a control step: (n, H, W, 3) and (n, D) -> (n, K, H, W, 3) and (n, D (1 + T) + 2 S).
 
         Raises:
             PolicyError: as `FrameStack.push` and `Averages.push`.
         """
-        return self.frames.push(images, reset_mask), self.averages.push(measured, reset_mask)
+        frames, averages = self.frames.push(images, reset_mask), self.averages.push(measured, reset_mask)
+        return frames, np.concatenate([averages, self.trail.push(measured, reset_mask)], axis=1)
 
     def begin(self, images: np.ndarray, measured: np.ndarray, worlds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Begin an episode in some worlds (n,) bool, with no step in the others.
@@ -166,13 +229,15 @@ class Memory:
         """
         self.frames.refill(images, worlds)
         self.averages.refill(measured, worlds)
+        self.trail.refill(worlds)
         frames = np.repeat(images[worlds, None], self.frames.k, axis=1)
-        return frames, np.tile(measured[worlds], 1 + self.averages.count)
+        return frames, np.array([self.laid_out(row, (0, 0)) for row in measured[worlds]], np.float32)
 
     def reset(self) -> None:
         """Forget everything: the next push begins an episode in every world."""
         self.frames.reset()
         self.averages.reset()
+        self.trail.reset()
 
 
 def stack_channels(frames: np.ndarray) -> np.ndarray:
@@ -226,8 +291,8 @@ class Policy:
 
         Args:
             image: (H, W, 3) uint8 RGB of the contract's camera.
-            measured: (D,) what the contract's second input says, without averages. Of a robot that drives: measured
-                forward speed in m/s and yaw rate in rad/s (positive is left).
+            measured: (D,) what the contract's second input says, without averages and trail. Of a robot that drives:
+                measured forward speed in m/s and yaw rate in rad/s (positive is left).
 
         Returns:
             (C,) float32 command as the contract's output says. Of a robot that drives: forward speed and yaw rate.
@@ -237,7 +302,7 @@ class Policy:
         """
         camera = self.contract.camera
         check_images(image, (camera.height, camera.width, 3))
-        measured = _finite(measured, (self._sizes[0] // (1 + len(self.contract.averages_s)),), self._measured)
+        measured = _finite(measured, (self.contract.measured_dim,), self._measured)
         return self.act_batch(*self._memory.push(image[None], measured[None]))[0]
 
     def act_batch(self, frames: np.ndarray, measured: np.ndarray) -> np.ndarray:
@@ -245,7 +310,7 @@ class Policy:
 
         Args:
             frames: (N, K, H, W, 3) uint8 RGB, oldest first.
-            measured: (N, D (1 + T)), what `act` takes and then its averages over the contract's time constants.
+            measured: (N, D (1 + T) + 2 S), what `act` takes, its averages and the trail, over the contract's times.
 
         Returns:
             (N, C) float32 commands, see `act`.

@@ -28,7 +28,7 @@ from simgym.bundling import save_bundle
 from simgym.checkpoint import checkpoint_to_start_from, latest_checkpoint
 from simgym.config.schema import TrainConfig
 from simgym.cores import usable_cores
-from simgym.deploy.bundle import Contract, TensorSpec, policy_contract
+from simgym.deploy.bundle import VELOCITY, Contract, TensorSpec, policy_contract
 from simgym.deploy.goggles import Goggles, look_through
 from simgym.deploy.policy import Memory, Policy
 from simgym.envs.curriculum import Curriculum
@@ -50,6 +50,7 @@ EVALUATION_SEED = 20_001  # of evaluations during training, on layouts of the tr
 FINAL_SEED = 30_001
 EXPORT_FRAMES = 1024  # on which the bundle is compared with the model
 EVALUATION_WORLDS = 16
+USUAL_TRAIL_M = 2.0  # how far away, ahead or aside, a robot was lately, as a rule: the network scales it by this
 FINAL_LEARNING_RATE = 0.05  # share of the first one that it never falls below
 BUNDLE, BEST, LAST = "policy.onnx", "best_model.zip", "last_model.zip"
 LICENCE = "Apache-2.0"
@@ -64,11 +65,12 @@ def build_env(config: TrainConfig, simulation: Simulation) -> SimulationVecEnv:
 
 def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | None) -> ImitatingPPO:
     """Imitation, then PPO, with our vision network; the learning rate falls linearly over the training."""
-    algo, remembered, task = config.algo, 1 + len(config.algo.averages_s), env.simulation.task
+    algo, task, memory = config.algo, env.simulation.task, new_memory(config, env.simulation)
+    low, high = task.usual_range
     mirror = None
     if algo.mirrored and task.mirror is not None:
         measured_signs, action_signs = task.mirror
-        mirror = Mirror(task.measured, np.tile(measured_signs, remembered), action_signs)
+        mirror = Mirror(task.measured, memory.laid_out(measured_signs, (1, -1)), action_signs)
     model = ImitatingPPO(
         AsymmetricPolicy,
         env,
@@ -84,7 +86,10 @@ def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | N
             "features_extractor_kwargs": {
                 "channels": tuple(algo.channels),
                 "code_dim": algo.code_dim,
-                "usual_range": tuple(np.tile(bound, remembered) for bound in task.usual_range),
+                "usual_range": (
+                    memory.laid_out(low, (-USUAL_TRAIL_M, -USUAL_TRAIL_M)),
+                    memory.laid_out(high, (USUAL_TRAIL_M, USUAL_TRAIL_M)),
+                ),
             },
             "hidden_units": algo.hidden_units,
             "camera_yaw": task.camera_yaw,
@@ -215,6 +220,7 @@ def check_possible(config: TrainConfig) -> None:
         checkpoint_to_start_from(config.start, KIND)
     with closing(Simulation(config.env, config.domain, 1, "train")) as simulation:
         goggles_for(config.goggles, simulation)
+        new_memory(config, simulation)
 
 
 def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any]:
@@ -298,15 +304,23 @@ def _contract(config: TrainConfig, simulation: Simulation, training: dict[str, A
         training=training,
         frame_stride=config.algo.frame_stride,
         averages_s=config.algo.averages_s,
+        trail_s=config.algo.trail_s,
         measured=TensorSpec(task.measured, ("N", len(task.measured_range[0])), "float32", task.measured_unit),
         command_unit=task.command_unit,
     )
 
 
 def new_memory(config: TrainConfig, simulation: Simulation) -> Memory:
-    """The memory that a policy of this configuration has, empty."""
-    algo, dt_s = config.algo, simulation.task.control_dt_s
-    return Memory(algo.frame_stack, algo.frame_stride, algo.averages_s, dt_s, simulation.num_worlds)
+    """The memory that a policy of this configuration has, empty.
+
+    Raises:
+        UsageError: a trail is asked for, but the robot does not measure how it drives.
+    """
+    algo, task = config.algo, simulation.task
+    if algo.trail_s and task.measured != VELOCITY.name:
+        raise UsageError(f"algo.trail_s={list(algo.trail_s)}: nothing drives in {task.name}, give algo.trail_s=[]")
+    frames = (algo.frame_stack, algo.frame_stride)
+    return Memory(*frames, algo.averages_s, algo.trail_s, task.control_dt_s, simulation.num_worlds)
 
 
 def _collect_frames(

@@ -23,10 +23,10 @@ class SimulationVecEnv(VecEnv):
     """A batch whose observations are what a policy senses and, for training alone, ``privileged`` and ``expert``.
 
     ``image`` (3K, H, W) uint8 has the frames that ``memory`` shows, oldest first, behind goggles if there are any; what
-    the robot measures of itself, with its averages, is called as the task calls it, ``velocity`` or ``proprio``;
-    ``privileged``, for the critic, is `Task.privileged`; ``expert`` (A,) float32, for imitation, is what the task's
-    expert would do now. Without ``bootstrap_time_limit`` the time limit counts as an end like any other, which is right
-    for a critic that sees the time left: hesitating then costs what success would have brought.
+    the robot measures of itself is called as the task calls it, ``velocity`` or ``proprio``, and has its averages and
+    the trail behind it; ``privileged``, for the critic, is `Task.privileged`; ``expert`` (A,) float32, for imitation,
+    is what the task's expert would do now. Without ``bootstrap_time_limit`` the time limit counts as an end like any
+    other, which is right for a critic that sees the time left: hesitating then costs what success would have brought.
 
     The info of an ended episode has ``episode`` (return r, length l, seconds of simulated time t), the task's measures
     (`Task.info`), ``reward_terms`` summed over the episode and unweighted, and what SB3 asks for
@@ -44,11 +44,11 @@ class SimulationVecEnv(VecEnv):
         self.simulation, self._bootstrap, self._goggles = simulation, bootstrap_time_limit, goggles
         camera, n, task = simulation.camera, simulation.num_worlds, simulation.task
         self._memory = memory
-        low, high = (np.tile(bound, 1 + memory.averages.count) for bound in task.measured_range)
+        low, high = map(memory.laid_out, task.measured_range, ((-np.inf, -np.inf), (np.inf, np.inf)))
         space = spaces.Dict(
             {
                 "image": spaces.Box(0, 255, (3 * memory.frames.k, camera.height, camera.width), np.uint8),
-                task.measured: spaces.Box(low, high),
+                task.measured: spaces.Box(low.astype(np.float32), high.astype(np.float32)),
                 PRIVILEGED: spaces.Box(-np.inf, np.inf, (task.privileged_dim,), np.float32),
                 EXPERT: spaces.Box(-1, 1, (task.action_dim,), np.float32),
             }

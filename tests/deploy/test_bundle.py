@@ -68,13 +68,15 @@ def test_wrong_kind(policy_path, goggles_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 3}, "version 3, but this simgym reads version 2"),
-        ({"version": 3, "a_key_of_the_future": 1}, "version 3"),
+        ({"version": 4}, "version 4, but this simgym reads version 3"),
+        ({"version": 4, "a_key_of_the_future": 1}, "version 4"),
         ({"kind": "hat"}, "kind must be one of policy, goggles"),
         ({"colour": "red"}, "unknown key 'colour'"),
         ({"rate_hz": None}, "no 'rate_hz'"),
         ({"rate_hz": 0}, "rate_hz must be positive"),
         ({"rate_hz": "fast"}, "wrong value"),
+        ({"trail_s": [0.0]}, "trail_s must be positive"),
+        ({"trail_s": [4.0]}, "trail_s is for a policy of a robot that measures its velocity"),
         ({"frame_stack": 0}, "frame_stack"),
         ({"frame_stack": 3.0}, "frame_stack"),
         ({"camera": {"width": 8}}, "camera: no"),

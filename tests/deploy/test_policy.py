@@ -7,7 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from simgym.deploy import Averages, BundleError, FrameStack, Goggles, Policy, PolicyError, stack_channels
+from simgym.deploy import (
+    Averages,
+    BundleError,
+    FrameStack,
+    Goggles,
+    Memory,
+    Policy,
+    PolicyError,
+    Trail,
+    stack_channels,
+)
 
 
 def image(value: int) -> np.ndarray:
@@ -50,6 +60,84 @@ class TestAverages:
     def test_wrong_shape(self):
         with pytest.raises(PolicyError, match=r"\(2, D\)"):
             Averages((1.0,), 0.5, 2).push(np.zeros((3, 2), np.float32))
+
+
+class TestTrail:
+    def test_equals_averages_of_positions_in_the_room(self):
+        """Worked out in a fixed frame, where each step drives straight on and then turns."""
+        rng, constants, dt_s = np.random.default_rng(0), np.array([1.0, 8.0, 64.0]), 0.2
+        trail, position, heading = Trail(constants, dt_s), 0j, 0.0
+        means = np.zeros(3, complex)
+        trail.push(np.ones((1, 2)))  # an episode begins: how it came here is nobody's business
+        for _ in range(300):
+            speed, turn = rng.uniform(0, 0.5), rng.uniform(-1.5, 1.5)
+            position += speed * dt_s * np.exp(1j * heading)
+            heading += turn * dt_s
+            means += (1 - np.exp(-dt_s / constants)) * (position - means)
+            seen = (means - position) * np.exp(-1j * heading)
+            out = trail.push(np.array([[speed, turn]], np.float32))
+            np.testing.assert_allclose(out.reshape(3, 2), np.stack([seen.real, seen.imag], axis=1), atol=1e-4)
+
+    def test_what_lies_ahead_turns_to_the_right_as_the_robot_turns_left(self):
+        trail = Trail((1e9,), 0.5)
+        trail.push(np.zeros((1, 2)))
+        assert trail.push(np.array([[1.0, 0.0]]))[0] == pytest.approx([-0.5, 0.0])
+        assert trail.push(np.array([[0.0, np.pi]]))[0] == pytest.approx([0.0, 0.5], abs=1e-6)  # behind, now at the left
+
+    def test_it_fades_where_the_robot_stays(self):
+        trail = Trail((2.0,), 1.0)
+        trail.push(np.zeros((1, 2)))
+        trail.push(np.array([[1.0, 0.0]]))
+        before = trail.push(np.zeros((1, 2)))
+        np.testing.assert_allclose(trail.push(np.zeros((1, 2))), np.exp(-0.5) * before, rtol=1e-6)
+
+    def test_an_episode_begins_in_some_worlds_only(self):
+        trail = Trail((1.0,), 0.5, 2)
+        for _ in range(2):
+            trail.push(np.ones((2, 2)))
+        out = trail.push(np.ones((2, 2)), np.array([False, True]))
+        assert out[1].tolist() == [0.0, 0.0] and out[0, 0] < 0
+        assert trail.push(np.ones((2, 2)))[1, 0] < 0
+
+    def test_none_asks_for_no_velocity(self):
+        trail = Trail((), 0.1, 4)
+        for _ in range(3):
+            assert trail.push(np.ones((4, 1))).shape == (4, 0)
+
+
+class TestMemory:
+    @pytest.mark.parametrize("averages", [(), (0.5, 3.0)])
+    @pytest.mark.parametrize("trail", [(), (1.0, 16.0)])
+    def test_beginning_some_worlds_gives_what_a_first_push_gives(self, averages, trail):
+        rng = np.random.default_rng(0)
+        memory, worlds = Memory(2, 3, averages, trail, 0.2, 3), np.array([True, False, True])
+        for _ in range(5):
+            memory.push(images(1, 2, 3), rng.normal(size=(3, 2)).astype(np.float32))
+        last = rng.normal(size=(3, 2)).astype(np.float32)
+        frames, measured = memory.begin(images(4, 5, 6), last, worlds)
+        fresh = Memory(2, 3, averages, trail, 0.2, 2)
+        expected_frames, expected = fresh.push(images(4, 6), last[worlds])
+        np.testing.assert_array_equal(frames, expected_frames)
+        np.testing.assert_array_equal(measured, expected)
+        then = rng.normal(size=(3, 2)).astype(np.float32)
+        np.testing.assert_array_equal(
+            memory.push(images(7, 8, 9), then)[1][worlds], fresh.push(images(7, 9), then[worlds])[1]
+        )
+
+    def test_after_a_reset_nothing_is_left(self):
+        memory, fresh = (Memory(2, 1, (1.0,), (4.0,), 0.2) for _ in range(2))
+        memory.push(images(1), np.ones((1, 2), np.float32))
+        memory.push(images(2), np.ones((1, 2), np.float32))
+        memory.reset()
+        for value in (3, 4):
+            for one, other in zip(
+                *(m.push(images(value), np.full((1, 2), value, np.float32)) for m in (memory, fresh)), strict=True
+            ):
+                np.testing.assert_array_equal(one, other)
+
+    def test_values_are_laid_out_as_what_is_remembered(self):
+        laid_out = Memory(1, 1, (1.0,), (2.0, 4.0), 0.2).laid_out(np.array([1, 2]), (-7, 7))
+        assert laid_out.tolist() == [1, 2, 1, 2, -7, 7, -7, 7]
 
 
 class TestFrameStack:

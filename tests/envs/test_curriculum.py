@@ -153,7 +153,7 @@ def test_a_simulation_draws_from_what_the_curriculum_has_come_to():
 def test_ended_episodes_at_a_boundary_count_and_others_do_not():
     for probability, expected in ((1.0, 12), (0.0, 0)):
         simulation = Simulation(chair_nav(time_limit_s=1.0), DOMAINS["adr"], 3)
-        env = SimulationVecEnv(simulation, Memory(1, 1, (), simulation.task.control_dt_s, 3))
+        env = SimulationVecEnv(simulation, Memory(1, 1, (), (), simulation.task.control_dt_s, 3))
         env.simulation.curriculum = curriculum = make(boundary_probability=probability, episodes=100)
         env.reset()
         for _ in range(20):

@@ -9,7 +9,7 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
 
-from simgym.deploy.policy import Averages, Memory
+from simgym.deploy.policy import Memory
 from simgym.envs.config import DOMAINS
 from simgym.envs.simulation import Simulation
 from simgym.envs.tasks.chair_nav.config import RewardConfig
@@ -22,10 +22,17 @@ SHORT = chair_nav(time_limit_s=2.0)  # 10 steps
 
 
 def make(
-    n: int = 3, stack: int = STACK, seed: int = 0, config=SHORT, domain: str = "randomized", averages=(), goggles=None
+    n: int = 3,
+    stack: int = STACK,
+    seed: int = 0,
+    config=SHORT,
+    domain: str = "randomized",
+    averages=(),
+    trail=(),
+    goggles=None,
 ) -> Any:
     simulation = Simulation(config, DOMAINS[domain], n)
-    memory = Memory(stack, 1, averages, simulation.task.control_dt_s, n)
+    memory = Memory(stack, 1, averages, trail, simulation.task.control_dt_s, n)
     return SimulationVecEnv(simulation, memory, seed=seed, goggles=goggles)
 
 
@@ -269,12 +276,17 @@ def test_ppo_learns_from_it_for_two_updates():
     assert len(model.ep_info_buffer or ()) >= 4  # ended episodes reach SB3's logs
 
 
-def test_averages_of_an_episode_are_those_of_its_own_measurements():
+def test_memory_of_an_episode_is_of_its_own_measurements():
     """Worked out anew from what each world measured since its episode began, over ends of episodes."""
-    env, constants = make(averages=(0.5, 3.0)), (0.5, 3.0)
+    constants = (0.5, 3.0), (1.0, 8.0)
+    env = make(averages=constants[0], trail=constants[1])
     dt_s, seen = env.simulation.task.control_dt_s, env.reset()["velocity"]
-    alone = [Averages(constants, dt_s) for _ in range(3)]
-    expected = np.concatenate([alone[i].push(seen[i : i + 1, :2]) for i in range(3)])
+    alone = [Memory(1, 1, *constants, dt_s) for _ in range(3)]
+
+    def remembered(i: int, measured: np.ndarray) -> np.ndarray:
+        return alone[i].push(np.zeros((1, 1, 1, 3), np.uint8), measured)[1]
+
+    expected = np.concatenate([remembered(i, seen[i : i + 1, :2]) for i in range(3)])
     np.testing.assert_array_equal(seen, expected)
     ends = 0
     for action in actions(3, 25):
@@ -283,10 +295,10 @@ def test_averages_of_an_episode_are_those_of_its_own_measurements():
             if done[i]:
                 ends += 1
                 last = infos[i]["terminal_observation"]["velocity"]
-                np.testing.assert_array_equal(last, alone[i].push(last[None, :2])[0])
+                np.testing.assert_array_equal(last, remembered(i, last[None, :2])[0])
                 alone[i].reset()
             now = observation["velocity"][i : i + 1]
-            np.testing.assert_array_equal(now, alone[i].push(now[:, :2]))
+            np.testing.assert_array_equal(now, remembered(i, now[:, :2]))
     assert ends > 3
     env.close()
 
