@@ -25,11 +25,11 @@ class PPOConfig:
     """Imitation, then proximal policy optimization (Stable-Baselines3); options are named after the task they suit."""
 
     name: str = option("ChairNav", "the task whose settings these are")
-    total_steps: int = option(950_000, "steps over all worlds", low=1)
+    total_steps: int = option(1_150_000, "steps over all worlds", low=1)
     num_envs: int = option(64, "worlds that are stepped together", low=1)
     n_steps: int = option(32, "steps a world between two updates", low=1)
     batch_size: int = option(512, "samples a gradient step", low=2)
-    n_epochs: int = option(4, "passes over the samples of an update", low=1)
+    n_epochs: int = option(3, "passes over the samples of an update", low=1)
     learning_rate: float = option(8e-4, "step size of Adam at the start; falls linearly", low=0.0)
     gamma: float = option(0.99, "discount of a step", low=0.0, high=1.0)
     gae_lambda: float = option(0.95, "trade-off of bias and variance in the advantage", low=0.0, high=1.0)
@@ -39,7 +39,7 @@ class PPOConfig:
     channels: tuple[int, int, int] = option((16, 32, 32), "of the three convolutions", low=1)
     code_dim: int = option(192, "width of the picture's code", low=1)
     hidden_units: int = option(128, "width of the hidden layer of actor and critic", low=1)
-    frame_stack: int = option(2, "frames that the policy sees at once", low=1, high=16)
+    frame_stack: int = option(3, "frames that the policy sees at once", low=1, high=16)
     frame_stride: int = option(4, "control steps between two of these frames", low=1)
     averages_s: tuple[float, ...] = option(
         (2.0, 8.0), "time constants of averages of what is measured, seen as well", unit="s", low=0.01
@@ -68,6 +68,7 @@ class PPOConfig:
 GRASP = PPOConfig(
     name="Grasp",
     total_steps=1_200_000,
+    n_epochs=4,
     imitation_steps=1_000_000,
     guided=0.6,
     mirrored=True,
