@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -24,15 +25,22 @@ def _first_line(source: str) -> str:
     return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
 
 
-def main() -> None:
-    """Print the list."""
+def main(words: list[str]) -> int:
+    """Print the list; words are a mistake. Returns the exit code."""
     found = commands()
+    if words and words != ["--help"]:
+        print(
+            f"simgym: no command {words[0]!r}: a command is run as python -m simgym.{next(iter(found))}",
+            file=sys.stderr,
+        )
+        return 2
     width = max(map(len, found), default=0)
     print("simgym: train a policy in simulation, run it in the real world.\n")
     for name, meaning in found.items():
         print(f"  python -m simgym.{name:<{width}}  {meaning}")
     print("\n`python -m simgym.<command> --help` says what a command can be told, as key=value words.")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -63,6 +63,14 @@ def encode(path: str | Path, frames: Iterable[np.ndarray], rate_hz: float) -> in
                     count += 1
             finally:
                 writer.close()
+            _check_whole(temporary, count)
     except (RuntimeError, OSError) as error:  # as imageio_ffmpeg has it
-        raise VideoError(f"cannot write {path}: {error}") from error
+        raise VideoError(f"cannot write {path}: {' '.join(str(error).split())}") from error
     return count
+
+
+def _check_whole(path: Path, count: int) -> None:
+    """Raise RuntimeError unless a video can be read and has all its frames: nobody says so when FFmpeg fails."""
+    written, _ = imageio_ffmpeg.count_frames_and_secs(str(path))
+    if written != count:
+        raise RuntimeError(f"{written} of {count} frames were written; is the disk full?")

@@ -19,14 +19,16 @@ from .goggles import HYBRID, METHODS, GogglesMethod
 from .option import Key, option, walk
 from .sources import PlaybackConfig, SourceConfig
 
+MOST_WORLDS = 4096  # of one process
+
 
 @dataclass(frozen=True, kw_only=True)
 class PPOConfig:
     """Imitation, then proximal policy optimization (Stable-Baselines3); options are named after the task they suit."""
 
     name: str = option("ChairNav", "the task whose settings these are")
-    total_steps: int = option(1_150_000, "steps over all worlds", low=1)
-    num_envs: int = option(64, "worlds that are stepped together", low=1)
+    total_steps: int = option(950_000, "steps over all worlds", low=1)
+    num_envs: int = option(64, "worlds that are stepped together", low=1, high=MOST_WORLDS)
     n_steps: int = option(32, "steps a world between two updates", low=1)
     batch_size: int = option(512, "samples a gradient step", low=2)
     n_epochs: int = option(3, "passes over the samples of an update", low=1)
@@ -113,6 +115,7 @@ def group_defaults(schema: type) -> dict[str, str]:
 
 OUT = "folder to write into; the default is runs/<command>/<env>/<time>"
 SEED = "seed of every random number"
+HIGHEST_SEED = 2**32 - 1  # as numpy takes them
 POLICY = "a policy bundle (.onnx), or pretrained"
 ACTOR = "a policy bundle (.onnx), or one of: pretrained, random, expert"
 GOGGLES = "a goggles bundle (.onnx), or pretrained"
@@ -127,7 +130,7 @@ class TrainConfig:
     domain: DomainConfig = option(DomainConfig, "where it trains")
     goggles: str | None = option(None, f"what it sees through: {GOGGLES}")
     algo: PPOConfig = option(PPOConfig, "the learner")
-    seed: int = option(1, SEED, low=0)
+    seed: int = option(1, SEED, low=0, high=HIGHEST_SEED)
     device: str = option("auto", DEVICE, choices=("auto", "cpu", "cuda"))
     eval_episodes: int = option(50, "episodes of an evaluation during training", low=1)
     final_episodes: int = option(200, "episodes of the last evaluation", low=1)
@@ -146,8 +149,8 @@ class EvaluateConfig:
     env: TaskConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it is measured")
     episodes: int = option(100, "episodes", low=1)
-    num_envs: int = option(16, "worlds that are stepped together", low=1)
-    seed: int = option(1, SEED, low=0)
+    num_envs: int = option(16, "worlds that are stepped together", low=1, high=MOST_WORLDS)
+    seed: int = option(1, SEED, low=0, high=HIGHEST_SEED)
     split: str = option("test", "which layouts are drawn", choices=("train", "test"))
     video: bool = option(False, "also write videos of some episodes")
     over: str | None = option(
@@ -169,8 +172,8 @@ class CollectConfig:
     stride: int = option(8, "frames are taken every so many control steps", low=1)
     run: int = option(2, "and then of so many steps in a row, so that neighbours can be compared", low=1)
     paired: bool = option(True, "also draw each frame in the canonical look")
-    num_envs: int = option(16, "worlds that are stepped together", low=1)
-    seed: int = option(1, SEED, low=0)
+    num_envs: int = option(16, "worlds that are stepped together", low=1, high=MOST_WORLDS)
+    seed: int = option(1, SEED, low=0, high=HIGHEST_SEED)
     split: str = option("train", "which layouts are drawn", choices=("train", "test"))
     out: str | None = option(None, OUT)
 
@@ -214,7 +217,7 @@ class PreviewConfig:
     split: str = option("train", "which layouts are drawn", choices=("train", "test"))
     rows: int = option(4, "rows of the grid", low=1, high=32)
     columns: int = option(6, "columns of the grid", low=1, high=32)
-    seed: int = option(1, SEED, low=0)
+    seed: int = option(1, SEED, low=0, high=HIGHEST_SEED)
     out: str | None = option(None, OUT)
 
 
@@ -245,7 +248,7 @@ class GogglesTrainConfig:
     checkpoint_every: int = option(1000, "steps between two checkpoints", low=1)
     log_every: int = option(50, "steps between two rows of numbers in TensorBoard", low=1)
     pictures_every: int = option(500, "steps between two sheets of pictures in TensorBoard", low=1)
-    seed: int = option(1, SEED, low=0)
+    seed: int = option(1, SEED, low=0, high=HIGHEST_SEED)
     device: str = option("auto", DEVICE, choices=("auto", "cpu", "cuda"))
     devices: int = option(1, "processes that share the work, each with a device of its own", low=1)
     quantized: bool = option(

@@ -9,9 +9,15 @@ import torch
 from stable_baselines3 import PPO
 from torch.nn import functional
 
+from simgym.errors import UserError
+
 from .networks import EXPERT
 
 ACTOR_WEIGHT = 4.0  # of the squared error of actions, beside ``vf_coef`` times that of values
+
+
+class DivergenceError(UserError):
+    """Training cannot go on: the policy's actions are not finite."""
 
 
 class Mirror(NamedTuple):
@@ -55,6 +61,18 @@ class ImitatingPPO(PPO):
             super().train()
         else:
             self._imitate()
+
+    def learn(self, *args: Any, **kwargs: Any) -> ImitatingPPO:
+        """As SB3's; raises DivergenceError where the policy has come to act by no number."""
+        try:
+            return super().learn(*args, **kwargs)
+        except ValueError as error:
+            if "Expected parameter" not in str(error):  # so torch's distributions refuse what is no distribution
+                raise
+            raise DivergenceError(
+                f"training diverged: after {self.num_timesteps} steps actions are not finite; earlier checkpoints are "
+                "kept, so begin with a lower algo.learning_rate, or with one of them (start=) and a lower one"
+            ) from error
 
     def _imitate(self) -> None:
         self.policy.set_training_mode(True)

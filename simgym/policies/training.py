@@ -60,7 +60,9 @@ KIND = "a policy"
 def build_env(config: TrainConfig, simulation: Simulation) -> SimulationVecEnv:
     """The worlds to train in, with the frames that the policy asks for."""
     memory, goggles = new_memory(config, simulation), goggles_for(config.goggles, simulation)
-    return SimulationVecEnv(simulation, memory, config.seed, bootstrap_time_limit=False, goggles=goggles)
+    return SimulationVecEnv(
+        simulation, memory, config.seed, bootstrap_time_limit=False, goggles=goggles, privileged=True
+    )
 
 
 def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | None) -> ImitatingPPO:
@@ -221,6 +223,7 @@ def check_possible(config: TrainConfig) -> None:
     with closing(Simulation(config.env, config.domain, 1, "train")) as simulation:
         goggles_for(config.goggles, simulation)
         new_memory(config, simulation)
+        simulation.reset(np.zeros(1, int), np.array(episode_seeds(config.seed, 1, "train")))
 
 
 def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any]:
@@ -274,7 +277,7 @@ def finish(config: TrainConfig, out: Path, model: PPO, segments: Segments) -> di
     about = header(config.env, config.domain, "test", str(bundle), config.goggles, FINAL_SEED)
     seeds = episode_seeds(FINAL_SEED, config.final_episodes, "test")
     with atomic_path(bundle) as temporary:  # there is no bundle before it has been measured
-        export_policy(model, contract, temporary, *frames)
+        about["export_difference"] = export_policy(model, contract, temporary, *frames)
         actor = BundleActor(Policy(temporary, threads=torch.get_num_threads()), goggles, simulation.num_worlds)
         result = evaluate_and_report(simulation, actor, seeds, about, out, segments.curve)
         measured = {name: result[name] for name in ("success_rate", "success_ci95", "spl", "episodes")}

@@ -20,13 +20,14 @@ GUIDE_STD = 0.2  # of the expert's actions in guided worlds
 
 
 class SimulationVecEnv(VecEnv):
-    """A batch whose observations are what a policy senses and, for training alone, ``privileged`` and ``expert``.
+    """A batch whose observations are what a policy senses; by ``privileged``, for training, more than it may know.
 
     ``image`` (3K, H, W) uint8 has the frames that ``memory`` shows, oldest first, behind goggles if there are any; what
     the robot measures of itself is called as the task calls it, ``velocity`` or ``proprio``, and has its averages and
-    the trail behind it; ``privileged``, for the critic, is `Task.privileged`; ``expert`` (A,) float32, for imitation,
-    is what the task's expert would do now. Without ``bootstrap_time_limit`` the time limit counts as an end like any
-    other, which is right for a critic that sees the time left: hesitating then costs what success would have brought.
+    the trail behind it. With ``privileged`` there are ``privileged``, for a critic, which is `Task.privileged`, and
+    ``expert`` (A,) float32, for imitation, which is what the task's expert would do now. Without
+    ``bootstrap_time_limit`` the time limit counts as an end like any other, which is right for a critic that sees the
+    time left: hesitating then costs what success would have brought.
 
     The info of an ended episode has ``episode`` (return r, length l, seconds of simulated time t), the task's measures
     (`Task.info`), ``reward_terms`` summed over the episode and unweighted, and what SB3 asks for
@@ -36,25 +37,26 @@ class SimulationVecEnv(VecEnv):
     def __init__(
         self,
         simulation: Simulation,
-        memory: Memory,
+        memory: Memory | None = None,
         seed: int = 0,
         bootstrap_time_limit: bool = True,
         goggles: Goggles | None = None,
+        privileged: bool = False,
     ) -> None:
         self.simulation, self._bootstrap, self._goggles = simulation, bootstrap_time_limit, goggles
         camera, n, task = simulation.camera, simulation.num_worlds, simulation.task
-        self._memory = memory
+        self._memory = memory = memory or Memory(1, 1, (), (), task.control_dt_s, n)
+        self._privileged = privileged
         low, high = map(memory.laid_out, task.measured_range, ((-np.inf, -np.inf), (np.inf, np.inf)))
-        space = spaces.Dict(
-            {
-                "image": spaces.Box(0, 255, (3 * memory.frames.k, camera.height, camera.width), np.uint8),
-                task.measured: spaces.Box(low.astype(np.float32), high.astype(np.float32)),
-                PRIVILEGED: spaces.Box(-np.inf, np.inf, (task.privileged_dim,), np.float32),
-                EXPERT: spaces.Box(-1, 1, (task.action_dim,), np.float32),
-            }
-        )
+        seen: dict[str, spaces.Space] = {
+            "image": spaces.Box(0, 255, (3 * memory.frames.k, camera.height, camera.width), np.uint8),
+            task.measured: spaces.Box(low.astype(np.float32), high.astype(np.float32)),
+        }
+        if privileged:
+            seen[PRIVILEGED] = spaces.Box(-np.inf, np.inf, (task.privileged_dim,), np.float32)
+            seen[EXPERT] = spaces.Box(-1, 1, (task.action_dim,), np.float32)
         self.render_mode = None
-        super().__init__(n, space, action_space(simulation.task))
+        super().__init__(n, spaces.Dict(seen), action_space(simulation.task))
         self.guided = 0  # the expert drives the first so many worlds, see `step_async`
         self._returns = np.zeros(n)
         self._terms: dict[str, np.ndarray] = {}
@@ -96,7 +98,9 @@ class SimulationVecEnv(VecEnv):
         }
 
     def _for_training(self) -> dict[str, np.ndarray]:
-        """What no robot knows."""
+        """What no robot knows, if it is asked for."""
+        if not self._privileged:
+            return {}
         return {
             PRIVILEGED: self.simulation.task.privileged(self.simulation.engine.state),
             EXPERT: np.clip(self.simulation.expert_action(), -1, 1),

@@ -6,13 +6,14 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from simgym.policies.imitation import ImitatingPPO, Mirror
+from simgym.policies.imitation import DivergenceError, ImitatingPPO, Mirror
 from simgym.policies.networks import EXPERT
 
 GAIN = np.array([[0.6, -0.3], [0.2, 0.5]], np.float32)
@@ -55,6 +56,13 @@ def error(model: PPO) -> float:
     seen = np.random.default_rng(0).uniform(-1, 1, (200, 2)).astype(np.float32)
     actions, _ = model.predict({"seen": seen, EXPERT: np.zeros_like(seen)}, deterministic=True)
     return float(np.mean((actions - seen @ GAIN.T) ** 2))
+
+
+@pytest.mark.parametrize("imitation_steps", [0, 10_000])
+def test_divergence_is_said_and_what_to_do(imitation_steps):
+    model = make(imitation_steps=imitation_steps, learning_rate=1e30)
+    with pytest.raises(DivergenceError, match=r"after \d+ steps actions are not finite.*lower algo\.learning_rate"):
+        model.learn(1024)
 
 
 def test_it_does_what_the_expert_does_without_any_reward_for_it():

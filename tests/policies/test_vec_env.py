@@ -33,7 +33,7 @@ def make(
 ) -> Any:
     simulation = Simulation(config, DOMAINS[domain], n)
     memory = Memory(stack, 1, averages, trail, simulation.task.control_dt_s, n)
-    return SimulationVecEnv(simulation, memory, seed=seed, goggles=goggles)
+    return SimulationVecEnv(simulation, memory, seed=seed, goggles=goggles, privileged=True)
 
 
 def actions(n: int, steps: int) -> np.ndarray:
@@ -274,6 +274,16 @@ def test_ppo_learns_from_it_for_two_updates():
     assert moved == set(before)
     assert all(torch.isfinite(p).all() for p in model.policy.parameters())
     assert len(model.ep_info_buffer or ()) >= 4  # ended episodes reach SB3's logs
+
+
+def test_a_learner_of_ones_own_sees_what_a_robot_sees():
+    """Stock SB3, over the batch as a user makes it."""
+    env = SimulationVecEnv(Simulation(SHORT, DOMAINS["sim"], 2, "train"))
+    assert set(env.observation_space.spaces) == set(env.reset()) == {"image", "velocity"}
+    model = PPO("MultiInputPolicy", env, n_steps=8, batch_size=16, n_epochs=1, seed=0, device="cpu")
+    model.learn(32)
+    assert model.num_timesteps == 32
+    env.close()
 
 
 def test_memory_of_an_episode_is_of_its_own_measurements():

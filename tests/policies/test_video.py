@@ -11,6 +11,7 @@ import pytest
 from simgym.policies.evaluation import Trace
 from simgym.policies.pictures import BLUE, GREEN, RED
 from simgym.policies.video import HOLD_S, SPEED, VideoError, video_frames, write_video
+from tests.test_files import full_disk
 
 RATE_HZ = 5.0
 HOLD = round(HOLD_S * SPEED * RATE_HZ)
@@ -45,6 +46,12 @@ def test_every_step_of_every_episode_is_in_the_video(tmp_path: Path) -> None:
     assert drawn.shape == frames.shape
     assert np.abs(drawn[::5].astype(np.int16) - frames[::5]).mean() < 3
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_full_disk_is_an_error_that_leaves_no_video(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"cannot write .*a\.mp4"), full_disk():
+        write_video(tmp_path / "a.mp4", [trace(6)], RATE_HZ)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_camera_and_path_stand_side_by_side() -> None:

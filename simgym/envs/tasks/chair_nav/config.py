@@ -56,12 +56,14 @@ class ChairNavConfig(TaskConfig):
     name: str = option("ChairNav", "the task")
     robot: str = option("rover", "a robot that ships with simgym, or the path of a differential-drive URDF")
     camera: str | None = option(None, "a ROS camera_info YAML; the default is 80x60 pixels, 69 degrees wide")
-    max_speed_m_s: float = option(0.5, "highest forward speed", unit="m/s", low=0.01)
-    max_yaw_rate_rad_s: float = option(1.5, "highest yaw rate", unit="rad/s", low=0.01)
+    max_speed_m_s: float = option(0.5, "highest forward speed", unit="m/s", low=0.01, high=10.0)
+    max_yaw_rate_rad_s: float = option(1.5, "highest yaw rate", unit="rad/s", low=0.01, high=20.0)
     control_rate_hz: float = option(5.0, "actions a second; a divisor of 20", unit="Hz", low=1.0, high=20.0)
     time_limit_s: float = option(40.0, "an episode is truncated after this", unit="s", low=1.0)
-    success_distance_m: float = option(1.0, "from the base's centre to a chair's centre", unit="m", low=0.5)
-    success_bearing_deg: float = option(30.0, "the chair lies at most so far off straight ahead", unit="deg", low=1.0)
+    success_distance_m: float = option(1.0, "from the base's centre to a chair's centre", unit="m", low=0.5, high=5.0)
+    success_bearing_deg: float = option(
+        30.0, "the chair lies at most so far off straight ahead", unit="deg", low=1.0, high=180.0
+    )
     visible_share: float = option(0.005, "share of the pixels that must show that chair", low=0.0, high=1.0)
     collision: str = option("end", "what a collision does to the episode", choices=("end", "cost"))
     reward: RewardConfig = option(RewardConfig, "weights of the reward terms")
