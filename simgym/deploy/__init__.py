@@ -36,6 +36,7 @@ __all__ = [
     "SafetyError",
     "SizedResamplers",
     "TensorSpec",
+    "Trail",
     "Turn",
     "check_camera",
     "decode_compressed",
@@ -44,6 +45,5 @@ __all__ = [
     "bundle_version",
     "load_bundle",
     "policy_contract",
-    "Trail",
     "stack_channels",
 ]
