@@ -66,7 +66,7 @@ class TestTrail:
     def test_equals_averages_of_positions_in_the_room(self):
         """Worked out in a fixed frame, where each step drives straight on and then turns."""
         rng, constants, dt_s = np.random.default_rng(0), np.array([1.0, 8.0, 64.0]), 0.2
-        trail, position, heading = Trail(constants, dt_s), 0j, 0.0
+        trail, position, heading = Trail(constants.tolist(), dt_s), 0j, 0.0
         means = np.zeros(3, complex)
         trail.push(np.ones((1, 2)))  # an episode begins: how it came here is nobody's business
         for _ in range(300):
