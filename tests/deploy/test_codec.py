@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simgym.deploy import CodecError, decode_compressed, decode_raw
@@ -185,6 +185,7 @@ class TestCompressed:
             with pytest.raises(CodecError, match="60000x60000"):
                 decode_compressed(data)
 
+    @settings(deadline=None)  # a damaged size can be a large one, which takes a while
     @given(st.data(), st.sampled_from([".png", ".jpg"]))
     def test_a_damaged_file_is_a_picture_or_an_error(self, data, suffix):
         raw = bytearray(compress(picture(), suffix))
