@@ -28,7 +28,7 @@ def _first_line(source: str) -> str:
 def main(words: list[str]) -> int:
     """Print the list; words are a mistake. Returns the exit code."""
     found = commands()
-    if words and words != ["--help"]:
+    if words and words not in (["--help"], ["-h"]):
         print(
             f"simgym: no command {words[0]!r}: a command is run as python -m simgym.{next(iter(found))}",
             file=sys.stderr,

@@ -131,3 +131,9 @@ def test_every_command_is_listed_with_its_meaning() -> None:
     assert all(meaning.endswith(".") for meaning in listed.values())
     done = subprocess.run([sys.executable, "-m", "simgym"], capture_output=True, text=True, check=True)
     assert all(f"python -m simgym.{name}" in done.stdout for name in listed)
+
+
+def test_a_command_that_does_not_exist_is_one_line() -> None:
+    done = subprocess.run([sys.executable, "-m", "simgym", "nonsense"], capture_output=True, text=True)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and "no command 'nonsense'" in line and not done.stdout

@@ -231,7 +231,8 @@ class Memory:
         self.averages.refill(measured, worlds)
         self.trail.refill(worlds)
         frames = np.repeat(images[worlds, None], self.frames.k, axis=1)
-        return frames, np.array([self.laid_out(row, (0, 0)) for row in measured[worlds]], np.float32)
+        remembered = np.tile(measured[worlds], 1 + self.averages.count)
+        return frames, np.pad(remembered, ((0, 0), (0, 2 * self.trail.count)))
 
     def reset(self) -> None:
         """Forget everything: the next push begins an episode in every world."""

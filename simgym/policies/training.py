@@ -67,7 +67,7 @@ def build_env(config: TrainConfig, simulation: Simulation) -> SimulationVecEnv:
 
 def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | None) -> ImitatingPPO:
     """Imitation, then PPO, with our vision network; the learning rate falls linearly over the training."""
-    algo, task, memory = config.algo, env.simulation.task, new_memory(config, env.simulation)
+    algo, task, memory = config.algo, env.simulation.task, env.memory
     low, high = task.usual_range
     mirror = None
     if algo.mirrored and task.mirror is not None:

@@ -45,7 +45,7 @@ class SimulationVecEnv(VecEnv):
     ) -> None:
         self.simulation, self._bootstrap, self._goggles = simulation, bootstrap_time_limit, goggles
         camera, n, task = simulation.camera, simulation.num_worlds, simulation.task
-        self._memory = memory = memory or Memory(1, 1, (), (), task.control_dt_s, n)
+        self.memory = memory = memory or Memory(1, 1, (), (), task.control_dt_s, n)
         self._privileged = privileged
         low, high = map(memory.laid_out, task.measured_range, ((-np.inf, -np.inf), (np.inf, np.inf)))
         seen: dict[str, spaces.Space] = {
@@ -76,7 +76,7 @@ class SimulationVecEnv(VecEnv):
     def reset(self) -> dict[str, np.ndarray]:
         """Start an episode in every world."""
         self._start(np.arange(self.num_envs))
-        self._memory.reset()
+        self.memory.reset()
         return self._observe(None)
 
     def _start(self, worlds: np.ndarray) -> None:
@@ -90,7 +90,7 @@ class SimulationVecEnv(VecEnv):
     def _observe(self, begun: np.ndarray | None) -> dict[str, np.ndarray]:
         observation = self.simulation.observe()
         image = look_through(self._goggles, observation.image)
-        frames, measured = self._memory.push(image, observation.measured, begun)  # (n, K, H, W, 3)
+        frames, measured = self.memory.push(image, observation.measured, begun)  # (n, K, H, W, 3)
         return {
             "image": stack_channels(frames),
             self.simulation.task.measured: measured,
@@ -152,7 +152,7 @@ class SimulationVecEnv(VecEnv):
         fresh = self.simulation.observe()
         image = fresh.image.copy()
         image[done] = look_through(self._goggles, fresh.image[done])
-        frames, measured = self._memory.begin(image, fresh.measured, done)
+        frames, measured = self.memory.begin(image, fresh.measured, done)
         observation = {name: values.copy() for name, values in observation.items()}
         observation["image"][done] = stack_channels(frames)
         observation[self.simulation.task.measured][done] = measured

@@ -185,7 +185,7 @@ class TestCompressed:
             with pytest.raises(CodecError, match="60000x60000"):
                 decode_compressed(data)
 
-    @settings(deadline=None)  # a damaged size can be a large one, which takes a while
+    @settings(deadline=5000)  # ms; a damaged size can be a large one, which a busy machine takes a while for
     @given(st.data(), st.sampled_from([".png", ".jpg"]))
     def test_a_damaged_file_is_a_picture_or_an_error(self, data, suffix):
         raw = bytearray(compress(picture(), suffix))
