@@ -28,8 +28,8 @@ class FrameStack:
     def __init__(self, k: int, n: int = 1, stride: int = 1) -> None:
         self.k, self.n, self.stride = k, n, stride
         self._depth = (k - 1) * stride + 1
-        self._ring: np.ndarray | None = None  # (depth, n, H, W, 3)
-        self._newest = 0  # row of the ring
+        self._ring: np.ndarray | None = None  # (n, depth, H, W, 3)
+        self._newest = 0  # place in the ring
 
     def push(self, images: np.ndarray, reset_mask: np.ndarray | None = None) -> np.ndarray:
         """Append one image a world.
@@ -48,11 +48,11 @@ class FrameStack:
         if images.ndim != 4 or len(images) != self.n:
             raise PolicyError(f"expected images of shape ({self.n}, H, W, 3), got {images.shape}")
         if self._ring is None:
-            self._ring = np.repeat(images[None], self._depth, axis=0)
-        elif self._ring.shape[1:] != images.shape:
+            self._ring = np.repeat(images[:, None], self._depth, axis=1)
+        elif self._ring.shape[2:] != images.shape[1:]:
             raise PolicyError(f"images changed from {self._ring.shape[2:]} to {images.shape[1:]}: reset first")
         self._newest = (self._newest + 1) % self._depth
-        self._ring[self._newest] = images
+        self._ring[:, self._newest] = images
         if reset_mask is not None:
             self.refill(images, reset_mask)
         return self._shown()
@@ -60,12 +60,12 @@ class FrameStack:
     def _shown(self) -> np.ndarray:
         assert self._ring is not None
         ages = np.arange(self.k - 1, -1, -1) * self.stride
-        return self._ring[(self._newest - ages) % self._depth].swapaxes(0, 1).copy()  # (n, K, H, W, 3)
+        return self._ring[:, (self._newest - ages) % self._depth]  # (n, K, H, W, 3), a new array
 
     def refill(self, images: np.ndarray, worlds: np.ndarray) -> None:
         """Fill the whole stack of some worlds (n,) bool with their image of (n, H, W, 3): an episode begins there."""
         if self._ring is not None and worlds.any():
-            self._ring[:, worlds] = images[worlds]
+            self._ring[worlds] = images[worlds, None]
 
     def reset(self) -> None:
         """Forget everything: the next push begins an episode in every world."""

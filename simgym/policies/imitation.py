@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.buffers import DictRolloutBuffer
 from torch.nn import functional
 
 from simgym.errors import UserError
@@ -18,6 +19,14 @@ ACTOR_WEIGHT = 4.0  # of the squared error of actions, beside ``vf_coef`` times 
 
 class DivergenceError(UserError):
     """Training cannot go on: the policy's actions are not finite."""
+
+
+class BatchBuffer(DictRolloutBuffer):
+    """SB3's buffer, whose batches are copied once: what it indexes is new, so a tensor may share its memory."""
+
+    def to_torch(self, array: np.ndarray, copy: bool = True) -> torch.Tensor:
+        """A tensor over ``array``."""
+        return super().to_torch(array, copy=False)
 
 
 class Mirror(NamedTuple):

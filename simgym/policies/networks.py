@@ -77,14 +77,19 @@ class VisionExtractor(BaseFeaturesExtractor):
         What was seen seconds ago matters roughly, and a look back costs little this way. Pixels are scaled to 0..1
         through the weights: on a CPU, a pass over all pixels costs as much as the network.
         """
-        newest = image[:, -3:].float()
+        newest = _as_channels_last(image[:, -3:])
         patches = functional.relu(functional.conv2d(newest, self.stem.weight / 255, self.stem.bias, stride=STRIDE))
         seen = self.middle(patches)
         if self.past is None:
             return seen
         height, width = patches.shape[2:]
-        before = image[:, :-3, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE][:, :, :height, :width].float()
-        return seen + functional.conv2d(before, self.past.weight / 255, stride=2, padding=1)
+        before = image[:, :-3, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE][:, :, :height, :width]
+        return seen + functional.conv2d(_as_channels_last(before), self.past.weight / 255, stride=2, padding=1)
+
+
+def _as_channels_last(image: torch.Tensor) -> torch.Tensor:
+    """Bytes as floats in the memory layout in which a CPU's convolutions are faster, above all backwards."""
+    return image.to(torch.float32, memory_format=torch.channels_last)
 
 
 class AsymmetricHeads(nn.Module):

@@ -40,7 +40,7 @@ from simgym.interrupts import Interrupted, stop_on_signals
 from .actors import BundleActor, ModelActor, goggles_for
 from .evaluation import Evaluation, episode_seeds, evaluate, header
 from .export import export_policy
-from .imitation import ImitatingPPO, Mirror
+from .imitation import BatchBuffer, ImitatingPPO, Mirror
 from .networks import AsymmetricPolicy
 from .report import evaluate_and_report
 from .saving import begin_with, load_training, save_model, save_training
@@ -97,6 +97,7 @@ def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | N
             "camera_yaw": task.camera_yaw,
             "log_std_init": algo.log_std_init,
         },
+        rollout_buffer_class=BatchBuffer,
         imitation_steps=algo.imitation_steps,
         mirror=mirror,
         seed=config.seed,
@@ -162,7 +163,7 @@ class Segments(BaseCallback):
         env, algo = self.training_env, self.config.algo
         assert isinstance(env, SimulationVecEnv)
         left = max(1 - self.num_timesteps / max(algo.imitation_steps, 1), 0.0)  # share of the imitation
-        env.guided = round(algo.guided * left * env.num_envs)
+        env.asks_expert, env.guided = left > 0, round(algo.guided * left * env.num_envs)
 
     def save(self) -> None:
         """Evaluate, log, and write the checkpoint (and the best model)."""

@@ -57,6 +57,7 @@ class SimulationVecEnv(VecEnv):
             seen[EXPERT] = spaces.Box(-1, 1, (task.action_dim,), np.float32)
         self.render_mode = None
         super().__init__(n, spaces.Dict(seen), action_space(simulation.task))
+        self.asks_expert = True  # else ``expert`` is 0, and costs nothing
         self.guided = 0  # the expert drives the first so many worlds, see `step_async`
         self._returns = np.zeros(n)
         self._terms: dict[str, np.ndarray] = {}
@@ -101,10 +102,10 @@ class SimulationVecEnv(VecEnv):
         """What no robot knows, if it is asked for."""
         if not self._privileged:
             return {}
-        return {
-            PRIVILEGED: self.simulation.task.privileged(self.simulation.engine.state),
-            EXPERT: np.clip(self.simulation.expert_action(), -1, 1),
-        }
+        task = self.simulation.task
+        advice = np.clip(self.simulation.expert_action(), -1, 1) if self.asks_expert else 0
+        expert = np.full((self.num_envs, task.action_dim), advice, np.float32)
+        return {PRIVILEGED: task.privileged(self.simulation.engine.state), EXPERT: expert}
 
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the actions for `step_wait`; in guided worlds the expert's, scattered so that it meets mistakes."""
@@ -126,7 +127,7 @@ class SimulationVecEnv(VecEnv):
         observation = self._observe(np.zeros(self.num_envs, bool))
         if done.any():
             self._finish(np.flatnonzero(done), outcome.truncated, observation, infos)
-            observation = self._replace(observation, done)
+            self._replace(observation, done)
         return observation, outcome.reward.astype(np.float32), done, infos
 
     def _finish(
@@ -142,23 +143,21 @@ class SimulationVecEnv(VecEnv):
                 "episode": {"r": float(self._returns[world]), "l": int(task.steps[world]), "t": seconds},
                 "episode_seed": self.simulation.draws[world]["episode_seed"],
                 "reward_terms": {name: float(total[world]) for name, total in self._terms.items()},
-                "terminal_observation": {name: values[world] for name, values in observation.items()},
+                "terminal_observation": {name: values[world].copy() for name, values in observation.items()},
                 "TimeLimit.truncated": bool(truncated[world]) and self._bootstrap,
             }
 
-    def _replace(self, observation: dict[str, np.ndarray], done: np.ndarray) -> dict[str, np.ndarray]:
+    def _replace(self, observation: dict[str, np.ndarray], done: np.ndarray) -> None:
         """Restart the ended worlds and put their first observations in the place of their last ones."""
         self._start(np.flatnonzero(done))
         fresh = self.simulation.observe()
         image = fresh.image.copy()
         image[done] = look_through(self._goggles, fresh.image[done])
         frames, measured = self.memory.begin(image, fresh.measured, done)
-        observation = {name: values.copy() for name, values in observation.items()}
         observation["image"][done] = stack_channels(frames)
         observation[self.simulation.task.measured][done] = measured
         for name, values in self._for_training().items():
             observation[name][done] = values[done]
-        return observation
 
     def close(self) -> None:
         """Release the simulator; may be called twice."""

@@ -13,7 +13,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from simgym.policies.imitation import DivergenceError, ImitatingPPO, Mirror
+from simgym.policies.imitation import BatchBuffer, DivergenceError, ImitatingPPO, Mirror
 from simgym.policies.networks import EXPERT
 
 GAIN = np.array([[0.6, -0.3], [0.2, 0.5]], np.float32)
@@ -80,7 +80,7 @@ def test_the_critic_learns_the_returns_meanwhile():
 
 
 def test_without_imitation_it_is_ppo_bit_for_bit():
-    ours = make(imitation_steps=0).learn(512).policy.state_dict()
+    ours = make(imitation_steps=0, rollout_buffer_class=BatchBuffer).learn(512).policy.state_dict()
     theirs = make(PPO).learn(512).policy.state_dict()
     for name, weight in theirs.items():
         assert torch.equal(weight, ours[name]), name

@@ -333,3 +333,12 @@ def test_the_expert_leads_guided_worlds_and_no_others(monkeypatch):
         assert not sent[-1][2].any()
     assert np.abs(off).max() < 6 * GUIDE_STD and 0 < np.std(off) < 2 * GUIDE_STD
     env.close()
+
+
+def test_an_expert_that_is_not_asked_shows_nothing_and_is_not_computed(monkeypatch):
+    env = make(domain="sim")
+    env.asks_expert = False
+    monkeypatch.setattr(env.simulation, "expert_action", lambda: pytest.fail("it was asked"))
+    for observation in (env.reset(), env.step(np.ones((3, 2)))[0]):
+        assert not observation["expert"].any() and observation["expert"].dtype == np.float32
+    env.close()
