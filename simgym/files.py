@@ -63,10 +63,23 @@ def decode_image(data: bytes, grey: bool = False) -> np.ndarray | None:
     import cv2
     import numpy as np
 
-    if not data:
+    if not data or _is_cut_off(data):
         return None
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
     return image if image is None or grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _is_cut_off(data: bytes) -> bool:
+    """Whether a JPEG or PNG has no end: OpenCV fills up with grey what is missing. Cameras may put more behind it."""
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    at = 2  # from segment to segment, up to the pixels: thumbnails in between have ends of their own
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
+        # 0xFF may be repeated before a marker; every segment here says how long it is.
+        at += 1 if data[at + 1 : at + 2] == b"\xff" else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return data.find(b"\xff\xd9", at) < 0
 
 
 def list_images(folder: str | Path) -> list[Path]:

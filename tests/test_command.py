@@ -17,7 +17,7 @@ from simgym.config.compose import load_config
 from simgym.config.goggles import ColorMethod, NetworkMethod
 from simgym.config.option import check, option, span
 from simgym.config.run_dir import run_folder, start_run
-from simgym.config.schema import ChairNavConfig, DomainConfig, GogglesChoice, PPOConfig
+from simgym.config.schema import ChairNavConfig, DomainConfig, GogglesChoice, PhotosConfig, PPOConfig
 from simgym.errors import BundleError, UsageError, UserError
 
 
@@ -345,6 +345,11 @@ def test_a_failed_run_leaves_its_name_free_unless_it_has_written_something(writt
 def test_a_batch_comes_out_of_an_update(wrong: dict[str, int], expected: str) -> None:
     with pytest.raises(UsageError, match=expected):
         PPOConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_settings_of_an_environment_do_nothing_to_photographs() -> None:
+    with pytest.raises(UsageError, match=r"env\.max_speed_m_s=0\.3 does nothing to photographs.*leave it out"):
+        PhotosConfig(policy="pretrained", rgb="rgb", masks="masks", env=ChairNavConfig(max_speed_m_s=0.3))
 
 
 def test_hydra_is_not_needed_to_say_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from simgym.files import atomic_path, remove_leftovers, write_bytes, write_image
+from simgym.files import atomic_path, decode_image, remove_leftovers, write_bytes, write_image
 
 
 def test_success_replaces(tmp_path):
@@ -80,3 +80,30 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     (tmp_path / "run" / ".hidden.1234").touch()
     remove_leftovers(tmp_path)
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"policy.onnx", ".hidden.1234"}
+
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+
+
+def encoded(suffix: str) -> bytes:
+    ok, data = cv2.imencode(suffix, PICTURE)
+    assert ok
+    return data.tobytes()
+
+
+@pytest.mark.parametrize(("suffix", "spare"), [(".jpg", 0), (".png", 4)])  # a PNG's last four bytes are a checksum
+def test_a_picture_that_is_cut_off_anywhere_is_none(suffix: str, spare: int) -> None:
+    whole = encoded(suffix)
+    shape = PICTURE.shape
+    assert [n for n in range(len(whole) - spare) if decode_image(whole[:n]) is not None] == []
+    for more in (whole, whole + b"\xff\xda and what a phone puts behind it"):
+        image = decode_image(more)
+        assert image is not None and image.shape == shape
+
+
+def test_a_thumbnails_end_is_not_the_pictures() -> None:
+    whole = encoded(".jpg")
+    thumbnail = b"Exif\0\0" + whole[:200] + b"\xff\xd9"
+    segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    with_it = whole[:2] + segment + whole[2:]
+    assert decode_image(with_it) is not None and decode_image(with_it[:-40]) is None

@@ -6,7 +6,8 @@ Those of tasks and domains stand beside what they configure, in `simgym.envs`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from simgym.envs.config import DOMAINS, DomainConfig
@@ -206,6 +207,15 @@ class PhotosConfig:
     camera: str | None = option(None, "camera_info YAML of the camera that took them; else horizontal_fov_deg")
     horizontal_fov_deg: float = option(57.0, "assumed of the photographs, without camera=", unit="deg", low=1, high=170)
     out: str | None = option(None, OUT)
+
+    def __post_init__(self) -> None:
+        given, usual = (json.loads(json.dumps(asdict(env))) for env in (self.env, ChairNavConfig()))  # tuples as lists
+        for name, value in given.items():
+            if value != usual[name]:
+                raise UsageError(
+                    f"env.{name}={value} does nothing to photographs, and what a policy commands is in its bundle: "
+                    "leave it out"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

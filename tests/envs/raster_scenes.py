@@ -20,6 +20,15 @@ WEDGE = np.array([(-0.3, -0.3, -0.2), (0.4, -0.3, -0.2), (0.0, 0.4, -0.2), (0.1,
 WEDGE_FACES = np.array([(0, 2, 1), (0, 1, 3), (1, 2, 3), (2, 0, 3)])
 SETTINGS = settings(max_examples=25, deadline=None, derandomize=True)
 
+MUJOCO_GEOM = {
+    Shape.BOX: mujoco.mjtGeom.mjGEOM_BOX,
+    Shape.CYLINDER: mujoco.mjtGeom.mjGEOM_CYLINDER,
+    Shape.SPHERE: mujoco.mjtGeom.mjGEOM_SPHERE,
+    Shape.CAPSULE: mujoco.mjtGeom.mjGEOM_CAPSULE,
+    Shape.PLANE: mujoco.mjtGeom.mjGEOM_PLANE,
+    Shape.MESH: mujoco.mjtGeom.mjGEOM_MESH,
+}
+
 
 def body(name: str, shape: Shape, size, pos=(0.0, 0.0, 0.0), quat=(1.0, 0.0, 0.0, 0.0), **part) -> Body:
     return Body(name, (Part(shape, part.pop("semantic", Semantic.BOX), tuple(size), tuple(pos), tuple(quat), **part),))

@@ -19,6 +19,7 @@ from tests.envs.raster_scenes import (
     CAMERA,
     FACING_MINUS_X,
     FACING_X,
+    MUJOCO_GEOM,
     NO_LINKS,
     SETTINGS,
     WEDGE,
@@ -33,15 +34,6 @@ from tests.envs.raster_scenes import (
 )
 
 # --- against MuJoCo ------------------------------------------------------------------------------------------------
-
-MUJOCO_GEOM = {
-    Shape.BOX: mujoco.mjtGeom.mjGEOM_BOX,
-    Shape.CYLINDER: mujoco.mjtGeom.mjGEOM_CYLINDER,
-    Shape.SPHERE: mujoco.mjtGeom.mjGEOM_SPHERE,
-    Shape.CAPSULE: mujoco.mjtGeom.mjGEOM_CAPSULE,
-    Shape.PLANE: mujoco.mjtGeom.mjGEOM_PLANE,
-    Shape.MESH: mujoco.mjtGeom.mjGEOM_MESH,
-}
 
 
 @pytest.fixture(scope="session")

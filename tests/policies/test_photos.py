@@ -221,6 +221,11 @@ class TestBadInput:
         (rooms / "rgb/left.jpg").write_bytes(content)
         assert "left.jpg is not an image" in self.refusal(policy, rooms, tmp_path)
 
+    def test_photograph_that_is_cut_off(self, policy, rooms, tmp_path):
+        whole = (rooms / "rgb/left.jpg").read_bytes()
+        (rooms / "rgb/left.jpg").write_bytes(whole[: len(whole) // 2])
+        assert "left.jpg is not an image" in self.refusal(policy, rooms, tmp_path)
+
     def test_unreadable_mask(self, policy, rooms, tmp_path):
         (rooms / "masks/left.png").write_bytes(b"?")
         assert "left.png is not an image" in self.refusal(policy, rooms, tmp_path)

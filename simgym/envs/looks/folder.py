@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from simgym.errors import UserError
+from simgym.files import decode_image
 
 from .materials import SHOWN_WHOLE, SIDE_PX, SURFACES, texture_bank
 
@@ -52,13 +53,12 @@ def folder_bank(folder: str) -> tuple[np.ndarray, dict[str, tuple[int, ...]], di
 def _read(file: Path) -> np.ndarray | None:
     """The middle square of a picture, (S, S, 3) uint8 RGB; None if it cannot be read."""
     try:
-        data = np.fromfile(file, np.uint8)
+        picture = decode_image(file.read_bytes())
     except OSError:
         return None
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if picture is None:
         return None
     edge = min(picture.shape[:2])
     top, left = (picture.shape[0] - edge) // 2, (picture.shape[1] - edge) // 2
-    square = cv2.resize(picture[top : top + edge, left : left + edge], (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(square, cv2.COLOR_BGR2RGB)
+    square = picture[top : top + edge, left : left + edge]
+    return np.asarray(cv2.resize(square, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA))

@@ -1,0 +1,94 @@
+"""What the renderer shows of real rooms, as it draws them in training, against MuJoCo's rays at the ideal shapes."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import mujoco
+import numpy as np
+import pytest
+from scipy.ndimage import maximum_filter, minimum_filter
+
+from simgym.envs.config import DOMAINS
+from simgym.envs.draw import Layout
+from simgym.envs.motion import CameraPose
+from simgym.envs.renderers.raster import RasterRenderer
+from simgym.envs.simulation import Simulation
+from simgym.envs.tasks.chair_nav.config import ChairNavConfig
+from tests.envs.raster_scenes import MUJOCO_GEOM
+
+ROOMS = 24
+
+
+def make(domain: str) -> tuple[Simulation, list[Layout]]:
+    """Rooms of the test split, each at its start, and where things are in each of them (of one row)."""
+    simulation = Simulation(ChairNavConfig(), DOMAINS[domain], ROOMS, "test")
+    layouts: list[Layout] = []
+    apply = simulation.renderer.apply
+
+    def watched(worlds: np.ndarray, layout: Layout, look: Any) -> None:
+        layouts.append(copy.deepcopy(layout))
+        apply(worlds, layout, look)
+
+    simulation.renderer.apply = watched  # type: ignore[method-assign]
+    simulation.reset(np.arange(ROOMS), 2 * np.arange(ROOMS) + 1)
+    assert len(layouts) == ROOMS
+    return simulation, layouts
+
+
+def rays_of(pose: CameraPose, height: int, width: int) -> np.ndarray:
+    """(H, W, 3) directions in the world whose length is that of a metre of depth."""
+    fx, fy, cx, cy = pose.intrinsics
+    u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    optical = np.stack([(u - cx) / fx, (v - cy) / fy, np.ones_like(u)], axis=-1)
+    return optical @ pose.world_to_optical  # rows are the optical axes in the world
+
+
+def cast(simulation: Simulation, layout: Layout, world: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What MuJoCo's rays meet: depth (H, W), semantic class and body (H, W, 2), whether the shape is curved (H, W)."""
+    scene, camera = simulation.task.scene, simulation.camera
+    assert isinstance(simulation.renderer, RasterRenderer)
+    pose = simulation.renderer.camera_pose(world)
+    directions = rays_of(pose, camera.height, camera.width)
+    spec, shown = mujoco.MjSpec(), []
+    positions, quats = layout.world_poses(scene, 0)
+    for index in np.flatnonzero(layout.part_visible[0, : scene.num_fixed_parts]):
+        shape, size = scene.parts[index].shape, layout.part_size[0, index]
+        size = (*size[:2], 1.0) if shape == shape.PLANE else size
+        spec.worldbody.add_geom(type=MUJOCO_GEOM[shape], pos=positions[index], quat=quats[index], size=size)
+        shown.append(index)
+    model = spec.compile()
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    lengths = np.linalg.norm(directions, axis=-1)
+    unit = (directions / lengths[..., None]).ravel()
+    geom, distance = np.zeros(lengths.size, np.int32), np.zeros(lengths.size)
+    eye = np.asarray(pose.eye_m, float)
+    mujoco.mj_multiRay(model, data, eye, unit, None, 1, -1, geom, distance, None, lengths.size, 100.0)
+    assert (geom >= 0).all()  # a room is closed
+    part = np.array(shown)[geom]
+    labels = np.stack([[scene.parts[p].semantic for p in part], scene.part_body[part]], axis=-1)
+    curved = np.isin([scene.parts[p].shape.name for p in part], ["CYLINDER", "SPHERE", "CAPSULE"])
+    size = lengths.shape
+    return distance.reshape(size) / lengths, labels.reshape(*size, 2), curved.reshape(size)
+
+
+@pytest.mark.parametrize("domain", ["sim", "randomized"])
+def test_rooms_are_seen_as_mujocos_rays_see_them(domain: str) -> None:
+    simulation, layouts = make(domain)
+    observation, robot = simulation.observe(), simulation.task.scene.num_fixed
+    same, near, exact, total, smooth = 0, 0, 0, 0, 0
+    for world in range(ROOMS):
+        depth, labels, curved = cast(simulation, layouts[world], world)
+        inside = maximum_filter(labels[..., 1], 3) == minimum_filter(labels[..., 1], 3)  # not between two bodies
+        inside &= observation.segmentation[world, ..., 1] < robot  # rays know nothing of the robot itself
+        agree = (observation.segmentation[world] == labels).all(-1) & inside
+        error = np.abs(observation.depth[world] - depth) / depth
+        total, same, near = total + inside.sum(), same + agree.sum(), near + (agree & (error < 0.02)).sum()
+        flat = agree & ~curved
+        smooth, exact = smooth + flat.sum(), exact + (error[flat] < 1e-3).sum()
+    assert total > 0.5 * depth.size * ROOMS
+    assert same / total > 0.99 and near / total > 0.99
+    assert exact / smooth > 0.999
+    simulation.close()
