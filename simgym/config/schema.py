@@ -28,7 +28,7 @@ class PPOConfig:
     """Imitation, then proximal policy optimization (Stable-Baselines3); options are named after the task they suit."""
 
     name: str = option("ChairNav", "the task whose settings these are")
-    total_steps: int = option(950_000, "steps over all worlds", low=1)
+    total_steps: int = option(1_100_000, "steps over all worlds", low=1)
     num_envs: int = option(64, "worlds that are stepped together", low=1, high=MOST_WORLDS)
     n_steps: int = option(32, "steps a world between two updates", low=1)
     batch_size: int = option(512, "samples a gradient step", low=2)
