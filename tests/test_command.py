@@ -107,6 +107,19 @@ def test_a_group_below_a_key_comes_back_from_a_run_folder(tmp_path: Path) -> Non
     assert load_config(ToyConfig, tmp_path / "x" / "config.yaml") == config
 
 
+def test_a_run_folder_that_cannot_be_written_to_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    _, (config,) = run("policy=a", f"out={tmp_path / 'x'}")
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        start_run(config)
+    assert not list(tmp_path.iterdir())
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlainConfig:
     """A command where a key is what is a group elsewhere."""

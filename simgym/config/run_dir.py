@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -40,8 +40,13 @@ def start_run(config: Any) -> Path:
     out = Path(config.out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists already: choose another out=, or delete it")
-    with atomic_path(out / CONFIG_FILE) as temporary:
-        temporary.write_text(to_yaml(config))
+    try:
+        with atomic_path(out / CONFIG_FILE) as temporary:
+            temporary.write_text(to_yaml(config))
+    except OSError:
+        with suppress(OSError):
+            out.rmdir()  # nothing is in it yet
+        raise
     return out
 
 
