@@ -85,3 +85,15 @@ def write_wedge(folder: Path) -> Path:
     lines = [f"v {x} {y} {z}" for x, y, z in WEDGE] + ["f {} {} {}".format(*(f + 1)) for f in WEDGE_FACES]
     path.write_text("\n".join(lines))
     return path
+
+
+def meet_geoms(spec: mujoco.MjSpec, eye: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Along ``directions`` (H, W, 3), what MuJoCo's rays meet: distance in lengths of the direction, geom (or -1)."""
+    model = spec.compile()
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    lengths = np.linalg.norm(directions, axis=-1)
+    unit = (directions / lengths[..., None]).ravel()
+    geom, distance = np.zeros(lengths.size, np.int32), np.zeros(lengths.size)
+    mujoco.mj_multiRay(model, data, eye, unit, None, 1, -1, geom, distance, None, lengths.size, 100.0)
+    return distance.reshape(lengths.shape) / lengths, geom.reshape(lengths.shape)

@@ -26,6 +26,7 @@ from tests.envs.raster_scenes import (
     WEDGE_FACES,
     body,
     checkerboard,
+    meet_geoms,
     plain_look,
     rays,
     render_scene,
@@ -62,15 +63,8 @@ def cast_rays(scene: Scene, eye: np.ndarray, directions: np.ndarray) -> tuple[np
             geom.meshname = "wedge"
         else:
             geom.size = (*part.size[:2], 1.0) if part.shape == Shape.PLANE else part.size
-    model = spec.compile()
-    data = mujoco.MjData(model)
-    mujoco.mj_forward(model, data)
-    lengths = np.linalg.norm(directions, axis=-1)
-    unit = (directions / lengths[..., None]).ravel()
-    geom, distance = np.zeros(lengths.size, np.int32), np.zeros(lengths.size)
-    mujoco.mj_multiRay(model, data, eye, unit, None, 1, -1, geom, distance, None, lengths.size, 100.0)
-    depth = np.where(geom >= 0, distance / lengths.ravel(), np.inf)
-    return depth.reshape(lengths.shape), geom.reshape(lengths.shape)
+    depth, geom = meet_geoms(spec, eye, directions)
+    return np.where(geom >= 0, depth, np.inf), geom
 
 
 @SETTINGS

@@ -14,11 +14,13 @@ from simgym.envs.config import DOMAINS
 from simgym.envs.draw import Layout
 from simgym.envs.motion import CameraPose
 from simgym.envs.renderers.raster import RasterRenderer
+from simgym.envs.scene import Shape
 from simgym.envs.simulation import Simulation
 from simgym.envs.tasks.chair_nav.config import ChairNavConfig
-from tests.envs.raster_scenes import MUJOCO_GEOM
+from tests.envs.raster_scenes import MUJOCO_GEOM, meet_geoms
 
 ROOMS = 24
+CURVED = (Shape.CYLINDER, Shape.SPHERE, Shape.CAPSULE)
 
 
 def make(domain: str) -> tuple[Simulation, list[Layout]]:
@@ -55,23 +57,15 @@ def cast(simulation: Simulation, layout: Layout, world: int) -> tuple[np.ndarray
     positions, quats = layout.world_poses(scene, 0)
     for index in np.flatnonzero(layout.part_visible[0, : scene.num_fixed_parts]):
         shape, size = scene.parts[index].shape, layout.part_size[0, index]
-        size = (*size[:2], 1.0) if shape == shape.PLANE else size
+        size = (*size[:2], 1.0) if shape == Shape.PLANE else size
         spec.worldbody.add_geom(type=MUJOCO_GEOM[shape], pos=positions[index], quat=quats[index], size=size)
         shown.append(index)
-    model = spec.compile()
-    data = mujoco.MjData(model)
-    mujoco.mj_forward(model, data)
-    lengths = np.linalg.norm(directions, axis=-1)
-    unit = (directions / lengths[..., None]).ravel()
-    geom, distance = np.zeros(lengths.size, np.int32), np.zeros(lengths.size)
-    eye = np.asarray(pose.eye_m, float)
-    mujoco.mj_multiRay(model, data, eye, unit, None, 1, -1, geom, distance, None, lengths.size, 100.0)
+    depth, geom = meet_geoms(spec, np.asarray(pose.eye_m, float), directions)
     assert (geom >= 0).all()  # a room is closed
-    part = np.array(shown)[geom]
-    labels = np.stack([[scene.parts[p].semantic for p in part], scene.part_body[part]], axis=-1)
-    curved = np.isin([scene.parts[p].shape.name for p in part], ["CYLINDER", "SPHERE", "CAPSULE"])
-    size = lengths.shape
-    return distance.reshape(size) / lengths, labels.reshape(*size, 2), curved.reshape(size)
+    part = np.array(shown)[geom]  # (H, W)
+    semantic = np.array([item.semantic for item in scene.parts])
+    curved = np.array([item.shape in CURVED for item in scene.parts])
+    return depth, np.stack([semantic[part], scene.part_body[part]], axis=-1), curved[part]
 
 
 @pytest.mark.parametrize("domain", ["sim", "randomized"])
