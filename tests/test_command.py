@@ -194,7 +194,7 @@ def test_a_required_key_is_asked_for(capsys) -> None:
     assert "policy= is required: a policy bundle" in error_line(capsys)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=12), st.sampled_from(["", "steps=", "env=", "mass_scale=", "camera="]))
 def test_no_word_gives_a_traceback(text: str, prefix: str) -> None:
     assert run("policy=a", prefix + text)[0] in (0, 2)

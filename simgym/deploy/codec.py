@@ -16,6 +16,8 @@ from simgym.errors import UserError
 
 MAX_SIDE_PX = 16384
 MAX_PIXELS = 1 << 26  # 67 megapixels: more than a robot's camera has, less than what fills its memory
+# Deflate packs at most 1032:1 and pixels may be single bits; a JPEG spends more. So a damaged size costs no time.
+MAX_PIXELS_PER_BYTE = 1032 * 8
 PNG_SIGNATURE, JPEG_START, JPEG_END = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"\xff\xd9"
 # JPEG segments that state the size: every start of frame, without the tables that lie between their numbers.
 JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -118,6 +120,8 @@ def decode_compressed(data: Buffer) -> np.ndarray:
     if size is None:
         raise CodecError(f"{len(raw)} bytes that are no whole JPEG or PNG picture")
     _check_size(*size)
+    if size[0] * size[1] > MAX_PIXELS_PER_BYTE * len(raw):
+        raise CodecError(f"{len(raw)} bytes cannot hold the {size[0]}x{size[1]} pixels that they promise")
     try:
         image = cv2.imdecode(values, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:

@@ -18,7 +18,7 @@ FACING_X = (np.sqrt(0.5), 0.0, np.sqrt(0.5), 0.0)  # turns +z to +x
 FACING_MINUS_X = (np.sqrt(0.5), 0.0, -np.sqrt(0.5), 0.0)
 WEDGE = np.array([(-0.3, -0.3, -0.2), (0.4, -0.3, -0.2), (0.0, 0.4, -0.2), (0.1, 0.0, 0.5)])
 WEDGE_FACES = np.array([(0, 2, 1), (0, 1, 3), (1, 2, 3), (2, 0, 3)])
-SETTINGS = settings(max_examples=25, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=25, derandomize=True)
 
 MUJOCO_GEOM = {
     Shape.BOX: mujoco.mjtGeom.mjGEOM_BOX,

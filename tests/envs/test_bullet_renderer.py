@@ -245,7 +245,7 @@ def test_episodes_are_the_same_whatever_the_batch():
     np.testing.assert_array_equal(runs[0], runs[1])
 
 
-@settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=4, phases=[Phase.explicit, Phase.generate])
 @given(seeds=st.lists(st.integers(0, 2**20), min_size=1, max_size=4), domain=st.sampled_from(["standin", "randomized"]))
 def test_a_world_that_was_reset_often_draws_as_a_fresh_one(seeds, domain):
     often, fresh = (Simulation(ChairNavConfig(), replace(DOMAINS[domain], renderer="bullet"), 1) for _ in range(2))

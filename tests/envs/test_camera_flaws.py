@@ -88,7 +88,7 @@ def test_all_off_hands_the_same_array_on():
     assert stage.apply(0, 4, 4) == {}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), yaw_rate=st.floats(-3, 3))
 def test_flaws_drawn_as_zero_are_exact_while_the_stage_runs(seed, yaw_rate):
     """An exposure too small to see makes every picture pass through the whole stage."""
@@ -120,7 +120,7 @@ def test_every_flaw_alone_changes_what_is_seen(name):
     assert (film(frames, yaw_rate=1.0, **{name: MOVED[name]}) != frames).any()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(share=st.floats(0, 1), level=st.integers(1, 255))
 def test_vignetting_takes_its_share_in_the_corner_and_nothing_in_the_middle(share, level):
     seen = first(grey(level), vignetting=share)[0]
@@ -132,7 +132,7 @@ def test_vignetting_takes_its_share_in_the_corner_and_nothing_in_the_middle(shar
     assert (np.diff(along) >= 0).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(exposure=st.floats(-2, 1), balance=st.floats(-1, 1))
 def test_exposure_and_white_balance_are_gains_in_stops(exposure, balance):
     seen = first(grey(100), exposure_ev=exposure, white_balance_ev=balance)[0, 10, 10]
@@ -164,7 +164,7 @@ def test_noise_depends_on_the_light(level):
         assert 0 < np.std(seen) < expected  # cut off at black
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(k1=st.floats(-0.15, 0.15))
 def test_lens_distortion_is_that_of_opencv(k1):
     """A point of the straight picture lands where OpenCV projects it; looked at as ramps of brightness."""

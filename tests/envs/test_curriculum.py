@@ -18,7 +18,7 @@ from simgym.policies.vec_env import SimulationVecEnv
 from tests.envs.helpers import chair_nav, seeds_of
 
 FULL = DOMAINS["adr"].randomization
-SETTINGS = settings(max_examples=30, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=30, derandomize=True)
 SMALL = ADRConfig(enabled=True, episodes=4, step=0.25)
 
 

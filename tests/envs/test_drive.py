@@ -13,7 +13,7 @@ from simgym.envs.drive import CommandPath
 from simgym.envs.robot import DifferentialDrive
 
 DT_S = 0.2
-SETTINGS = settings(max_examples=40, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=40, derandomize=True)
 
 
 def path_with(delay_steps: list[int], lag_s: list[float]) -> CommandPath:

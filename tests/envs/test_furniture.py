@@ -27,7 +27,7 @@ BUILDERS = {
 AGAINST_WALLS = {
     kind.name: kind for kind in (*(kind for kind, *_ in OBSTACLES.values()), *CLUTTER) if kind.against_wall > 0
 }
-SETTINGS = settings(max_examples=60, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=60, derandomize=True)
 
 
 class Dial:

@@ -46,7 +46,7 @@ def hull_of(mesh: meshes.Mesh, path: Path) -> Hull:
 # --- hulls ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(edges=st.tuples(*[st.floats(0.01, 0.3)] * 3), unit=st.sampled_from([0.001, 1.0, 1000.0]))
 def test_the_hull_of_a_box_is_the_box(edges, unit, tmp_path_factory):
     hull = hull_of(meshes.box(*(unit * edge for edge in edges)), tmp_path_factory.mktemp("box") / "box.obj")

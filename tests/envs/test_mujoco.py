@@ -111,7 +111,7 @@ def camera_ahead_m() -> float:
 
 
 @given(st.floats(-4, 4), st.floats(-4, 4), st.floats(-np.pi, np.pi))
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 def test_the_robot_starts_where_the_layout_says(engine, x, y, heading):
     layout = empty_layout()
     layout.robot_pose[0] = (x, y, heading)

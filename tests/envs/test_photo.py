@@ -104,7 +104,7 @@ def test_a_place_is_the_same_in_every_process_and_room():
     np.testing.assert_array_equal(first.lamp_spots, second.lamp_spots)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(seed=st.integers(0, 2**30), other=st.integers(0, 2**30))
 def test_splits_share_no_place_and_no_place_that_can_be_asked_for(seed, other):
     train, test = place_of(None, 2 * seed, "train"), place_of(None, 2 * other + 1, "test")
@@ -218,7 +218,7 @@ def test_drawn_looks_are_valid():
         assert look.lamp_rgb.shape == look.lamp_pos.shape == (1, MAX_LAMPS, 3)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(kelvin=st.floats(1500, 15000))
 def test_light_turns_from_red_to_blue_with_its_temperature(kelvin):
     red, green, blue = light_colour(kelvin)
@@ -365,7 +365,7 @@ def floor_point(row: int, column: int) -> np.ndarray:
     return np.array([(column + 0.5 - 30) / CAMERA.fx * 3, -(row + 0.5 - 30) / CAMERA.fy * 3, 0])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(x=st.floats(-1.5, 1.5), y=st.floats(-1.5, 1.5), z=st.floats(1.0, 2.5))
 def test_lamps_shade_by_the_formula_of_looks(x, y, z):
     seen = lit_floor((x, y, z))

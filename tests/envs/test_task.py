@@ -18,7 +18,7 @@ from simgym.envs.tasks.chair_nav.layout import Episode
 from simgym.envs.tasks.chair_nav.task import ChairNav
 from tests.envs.helpers import chair_nav, seeds_of
 
-SETTINGS = settings(max_examples=50, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=50, derandomize=True)
 PIXELS = 60 * 80
 
 

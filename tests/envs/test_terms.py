@@ -29,7 +29,7 @@ from simgym.envs.terms import DISTRIBUTIONS, Drawing, LiveTerms, quantile, terms
 from simgym.errors import UsageError
 from tests.envs.helpers import chair_nav, randomized, seeds_of
 
-SETTINGS = settings(max_examples=50, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=50, derandomize=True)
 CONFIGS: dict[str, Any] = {"ChairNav": chair_nav(), "Grasp": GraspConfig()}
 HAS_BULLET = find_spec("pybullet") is not None
 TASKS = ["ChairNav", *(["Grasp"] if find_spec("pybullet_data") else [])]

@@ -104,7 +104,7 @@ def sampler_at(step: int):
     return Sampler({"pairs": Source(where(3), CPU)}, 1, 0.0, 1.0, 8, 0).batch(step, PAIRED)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000), st.sampled_from([0.3, 0.5, 1.0]))
 def test_all_domains_are_cropped_at_the_same_place_and_labels_move_along(step: int, crop: float) -> None:
     sources = {name: Source(where(20), CPU) for name in ("real", "sim", "pairs")}

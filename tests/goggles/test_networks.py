@@ -34,7 +34,7 @@ def unet() -> Generator:
     return make_generator("unet").eval()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_any_size_goes_through(unet: Generator, height: int, width: int) -> None:
     out = unet(picture(height, width))
