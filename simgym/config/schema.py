@@ -265,6 +265,8 @@ class GogglesTrainConfig:
         True, "export with 8-bit integers, which CPUs like, where the pictures stay the same; GPUs like floats better"
     )
     precision: str = option("32-true", "of arithmetic", choices=("32-true", "bf16-mixed"))
-    start: str | None = option(None, "run folder of another training, with whose generator this one begins")
+    start: str | None = option(
+        None, f"run folder of another training with whose generator this one begins, or {GOGGLES}"
+    )
     resume: str | None = option(None, "run folder of an interrupted training, to continue exactly")
     out: str | None = option(None, OUT)

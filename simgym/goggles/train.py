@@ -9,7 +9,7 @@ Examples:
     python -m simgym.goggles.train sim=frames/sim real=drive.mcap pairs=frames/randomized
     python -m simgym.goggles.train pairs=frames/randomized goggles/method=rcan generator=mobile
     python -m simgym.goggles.train sim=a real=b goggles/method=vr_goggles goggles.method.shift=500 generator=resnet9
-    python -m simgym.goggles.train real=b pairs=c start=runs/x goggles.method.unpaired_after=0
+    python -m simgym.goggles.train real=b pairs=c start=pretrained goggles.method.unpaired_after=0
     python -m simgym.goggles.train resume=runs/goggles.train/ChairNav/2026-11-23_10-00-00
 """
 
@@ -64,10 +64,13 @@ def _work(fabric: Fabric, config: GogglesTrainConfig, resume: bool) -> Any:
     from simgym.interrupts import Interrupted
 
     from .domains import camera_of, load_domains
+    from .reopen import starting_point
     from .training import train
 
     try:
         camera = camera_of(config)
+        if config.start is not None:
+            starting_point(config.start, config.env.name, config.generator)  # refused before anything is written
         domains = load_domains(config, camera)
         problem = _start(config) if fabric.is_global_zero and not resume else None
         problem = fabric.broadcast(problem)  # all stop where one cannot go on, or the others would wait for it

@@ -43,6 +43,7 @@ from .methods import (
 from .networks import Generator, Painter, SegmentationNetwork
 from .parallel import average_buffers, average_gradients, mean
 from .pictures import picture_rows
+from .reopen import BUNDLE_SUFFIX, reopen
 from .teaching import teach
 
 Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
@@ -50,6 +51,7 @@ CHECK_EVERY = 10  # steps between two looks at the loss: each costs a GPU its le
 EXPLODED = 100.0  # times its running mean
 LEVEL_MEMORY = 0.9  # of the running mean, from check to check
 POOL_STREAM = 2
+OPENING_BATCHES = 8  # from which the normalizations of a bundle get their statistics
 
 
 class DivergenceError(UserError):
@@ -210,16 +212,27 @@ class Trainer:
         return save_checkpoint(self.out, self.step, state)
 
     def begin_with(self, path: Path) -> None:
-        """Begin with the averaged generator of another training. Raises UserError where it does not fit."""
-        state = read_checkpoint(path, self.fabric.device)
+        """Begin with the averaged generator of a checkpoint, or with a bundle; UserError says that it does not fit."""
         try:
-            self.average.load_state_dict(state["average"])
+            if path.suffix == BUNDLE_SUFFIX:
+                reopen(path, self.translator, self._some_images())
+            else:
+                self.average.load_state_dict(read_checkpoint(path, self.fabric.device)["average"])
             self.networks["real_to_sim"].load_state_dict(self.translator.state_dict())
         except (KeyError, RuntimeError) as error:
             raise UserError(
                 f"{path} does not fit generator={self.config.generator} of goggles/method={self.method.name}: "
                 f"start= takes a run with the same generator, with labels or without alike ({error})"
             ) from error
+
+    def _some_images(self) -> torch.Tensor:
+        """(B, 3, H, W): such as the generator of the goggles learns from."""
+        parts = []
+        for step in range(OPENING_BATCHES):
+            batch = self.sampler.batch(step, self.active)
+            sources = batch.real, None if batch.paired is None else batch.paired.images
+            parts += [self.sampler.spoil(step, n, images) for n, images in enumerate(sources) if images is not None]
+        return torch.cat(parts)
 
     def restore(self, path: Path) -> None:
         """Go on where a checkpoint was written. Raises UserError where it does not fit."""

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from simgym.allocator import keep_freed_memory
 from simgym.bundling import save_bundle
-from simgym.checkpoint import checkpoint_to_start_from, latest_checkpoint
+from simgym.checkpoint import latest_checkpoint
 from simgym.config.goggles import ColorMethod, NetworkMethod
 from simgym.config.schema import GogglesTrainConfig
 from simgym.deploy import Camera, Goggles, goggles_contract
@@ -34,6 +34,7 @@ from .metrics import measure
 from .networks import GENERATORS, SegmentationNetwork
 from .parallel import share_cores
 from .quantization import QuantizationError, quantize_goggles
+from .reopen import starting_point
 from .report import write_report
 from .segmentation import score, train_segmentation
 from .trainer import Trainer
@@ -192,7 +193,7 @@ def _train_networks(
     if checkpoint:
         trainer.restore(checkpoint)
     elif config.start is not None:
-        trainer.begin_with(checkpoint_to_start_from(config.start, "goggles"))
+        trainer.begin_with(starting_point(config.start, config.env.name, config.generator))
     trainer.train()
     return trainer.translator, trainer.seconds
 

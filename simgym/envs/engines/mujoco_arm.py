@@ -32,6 +32,7 @@ class MujocoArmEngine(MujocoBase[Arm]):
     """Fixed bodies are static, the arm's base too; objects are free."""
 
     _physics_dt_s = PHYSICS_DT_S
+    _persistent = True
     _drawn = (
         *MujocoBase._drawn, "body_ipos", "body_iquat", "body_gravcomp", "geom_contype", "geom_conaffinity",
     )  # fmt: skip
@@ -48,6 +49,8 @@ class MujocoArmEngine(MujocoBase[Arm]):
         set_options(spec, self._physics_dt_s)
         spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC  # with an impratio, what is held does not creep out
         spec.option.impratio = 10
+        # What lies still, until something touches it, is not simulated: that takes half of the time.
+        spec.option.enableflags |= mujoco.mjtEnableBit.mjENBL_SLEEP
         _set_up_arm(spec, arm)
         for body in scene.bodies:
             group = FLOOR_GROUP if is_floor(body) else FURNITURE_GROUP

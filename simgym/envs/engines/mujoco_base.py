@@ -44,6 +44,7 @@ class MujocoBase(ABC, Generic[RobotT]):
 
     state: RobotState
     _physics_dt_s: ClassVar[float]
+    _persistent: ClassVar[bool] = False  # whether worlds keep more than their state, as those do whose things sleep
     _drawn: ClassVar[tuple[str, ...]] = (
         "body_pos", "body_quat", "body_mass", "body_inertia", "geom_pos", "geom_quat", "geom_size", "geom_friction",
         "actuator_gainprm", "actuator_biasprm",
@@ -57,7 +58,7 @@ class MujocoBase(ABC, Generic[RobotT]):
             model = self._compile()
         except ValueError as error:
             raise RobotError(f"{robot.urdf}: MuJoCo refuses it: {' '.join(str(error).split())}") from error
-        self._batch = Batch(model, num_worlds, nthread=min(num_worlds, usable_cores()))
+        self._batch = Batch(model, num_worlds, nthread=min(num_worlds, usable_cores()), persistent=self._persistent)
         self._substeps = round(CONTACT_CHECK_S / self._physics_dt_s)
         self._find_ids(model)
         # One row a world of the fields that draws write, and the nominal of those that draws scale.

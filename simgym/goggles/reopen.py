@@ -1,0 +1,141 @@
+"""Puts the weights of a bundle back into a network that can learn: shipped goggles become those of another place.
+
+A bundle has less than the network that it was exported from: normalizations are folded into convolutions, and these
+may have 8 bits. So convolutions are read as floats, and every batch normalization gets the statistics of what comes to
+it with just the scale and offset that undo them. The network then does what the bundle does, and learns as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from simgym.checkpoint import checkpoint_to_start_from
+from simgym.deploy.bundle import load_bundle
+from simgym.errors import BundleError, UserError
+from simgym.shipped import PRETRAINED, bundle_path
+
+from .networks import Generator, Painter
+
+BUNDLE_SUFFIX = ".onnx"
+PREFIX, SUFFIX = "translator.", ".weight"  # around a layer's name in the graph of `DeployedGoggles`
+QUANTIZED = "_quantized"  # as ONNX Runtime ends the names of what it has rounded
+
+
+class Convolution(NamedTuple):
+    """What a layer multiplies by and adds."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+
+def starting_point(start: str, task: str, generator: str) -> Path:
+    """The file that ``start=`` means: goggles, or the newest checkpoint of a run.
+
+    Raises:
+        UserError: there is none, or these are goggles of another generator.
+    """
+    if start != PRETRAINED and Path(start).suffix != BUNDLE_SUFFIX:
+        return checkpoint_to_start_from(start, "goggles")
+    path = bundle_path(start, "goggles", task)
+    made_by = load_bundle(path, "goggles")[1].training.get("generator")
+    if made_by != generator:
+        raise UserError(f"start={start}: these goggles have generator={made_by}, not {generator}")
+    return path
+
+
+def reopen(path: str | Path, network: Generator, images: torch.Tensor) -> None:
+    """Make ``network`` do what the goggles at ``path`` do.
+
+    Args:
+        path: the ``.onnx`` file.
+        network: of the kind that was exported; in evaluation mode afterwards.
+        images: (B, 3, H, W) in [-1, 1], such as it will learn from: normalizations get their statistics.
+
+    Raises:
+        BundleError: it is no goggles bundle, or of another network.
+    """
+    load_bundle(path, "goggles")
+    graph = onnx.load(path).graph
+    values = _values(graph)
+    folded = _convolutions(graph, values)
+    layers = {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)}
+    if {name: m.weight.shape for name, m in layers.items()} != {name: f.weight.shape for name, f in folded.items()}:
+        raise BundleError(f"{path} was exported from another generator, or another kind of goggles/method")
+    with torch.no_grad():
+        for name, layer in layers.items():
+            weight, bias = folded[name]
+            layer.weight.copy_(weight)
+            offset = layer.bias if layer.bias is not None else _unfold(network, name)
+            if bias is not None:
+                assert offset is not None
+                offset.copy_(bias)
+        if isinstance(network, Painter):
+            network.colours.copy_(_colours(graph, values))
+        _settle(network.eval(), images)
+
+
+def _values(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
+    """The constants of a graph by name, those of 8 bits also as the floats that they stand for."""
+    values = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in values:
+            rounded, scale, zero = (values[name].astype(np.float32) for name in node.input)
+            along = (-1, *[1] * (rounded.ndim - 1)) if scale.size > 1 else ()
+            values[node.output[0]] = (rounded - zero.reshape(along)) * scale.reshape(along)
+    return values
+
+
+def _convolutions(graph: onnx.GraphProto, values: Mapping[str, np.ndarray]) -> dict[str, Convolution]:
+    """The convolutions by the names of the network's layers."""
+    rounded = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    found = {}
+    for node in graph.node:
+        if node.op_type in ("Conv", "ConvTranspose"):
+            name = rounded.get(node.input[1], node.input[1]).removesuffix(QUANTIZED)
+            constants = [torch.tensor(values[constant]) for constant in node.input[1:]]
+            layer = name.removeprefix(PREFIX).removesuffix(SUFFIX)
+            found[layer] = Convolution(constants[0], constants[1] if len(constants) > 1 else None)
+    return found
+
+
+def _colours(graph: onnx.GraphProto, values: Mapping[str, np.ndarray]) -> torch.Tensor:
+    """(C, 3) colours of the classes that a painter picks from."""
+    (palette,) = (values[node.input[0]] for node in graph.node if node.op_type.startswith("Gather"))
+    return torch.tensor(palette)
+
+
+def _unfold(network: nn.Module, name: str) -> torch.Tensor | None:
+    """Make the batch normalization behind a layer do nothing but add; what it adds, or None where there is none."""
+    parent, _, number = name.rpartition(".")
+    following = network.get_submodule(parent)[int(number) + 1]  # type: ignore[index]  # layers stand in a Sequential
+    if not isinstance(following, nn.BatchNorm2d):
+        return None
+    following.running_mean.zero_()  # type: ignore[union-attr]
+    following.running_var.fill_(1 - following.eps)  # type: ignore[union-attr]
+    following.weight.fill_(1.0)
+    return following.bias.zero_()
+
+
+def _settle(network: nn.Module, images: torch.Tensor) -> None:
+    """Give the batch normalizations the statistics of what comes to them, and let them go on doing the same."""
+
+    def adopt(norm: nn.BatchNorm2d, inputs: tuple[torch.Tensor, ...]) -> None:
+        variance, mean = torch.var_mean(inputs[0], (0, 2, 3), correction=0)  # (C,)
+        norm.running_mean.copy_(mean)  # type: ignore[union-attr]
+        norm.running_var.copy_(variance)  # type: ignore[union-attr]
+        norm.weight.copy_((variance + norm.eps).sqrt())
+        norm.bias.add_(mean)
+
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(adopt) for norm in norms]
+    network(images)
+    for hook in hooks:
+        hook.remove()
