@@ -34,10 +34,14 @@ class PPOConfig:
     batch_size: int = option(512, "samples a gradient step", low=2)
     n_epochs: int = option(2, "passes over the samples of an update", low=1)
     learning_rate: float = option(1.1e-3, "step size of Adam at the start; falls linearly", low=0.0)
+    ppo_learning_rate: float | None = option(
+        None, "step size where PPO takes over from imitation, to fall anew; by default it goes on falling", low=0.0
+    )
     gamma: float = option(0.99, "discount of a step", low=0.0, high=1.0)
     gae_lambda: float = option(0.95, "trade-off of bias and variance in the advantage", low=0.0, high=1.0)
     ent_coef: float = option(0.0, "weight of the entropy bonus", low=0.0)
     clip_range: float = option(0.2, "how far an update may move the policy", low=0.0)
+    target_kl: float | None = option(None, "KL divergence at which an update of PPO stops early", low=0.0)
     log_std_init: float = option(-0.8, "logarithm of the standard deviation of actions at the start")
     channels: tuple[int, int, int] = option((16, 32, 32), "of the three convolutions", low=1)
     code_dim: int = option(192, "width of the picture's code", low=1)
@@ -51,6 +55,12 @@ class PPOConfig:
         (4.0, 16.0, 64.0), "time constants of where a robot that drives was, seen as well", unit="s", low=0.01
     )
     imitation_steps: int = option(150_000, "steps that follow the expert before PPO takes over", low=0)
+    imitation_batch_size: int | None = option(
+        None, "samples a gradient step of imitation; by default batch_size", low=2
+    )
+    remembered: int = option(
+        1, "rollouts that imitation learns from, the last ones of a segment; they take memory", low=1
+    )
     guided: float = option(
         0.0,
         "share of the worlds that the expert itself drives at the start of imitation, none at its end",
@@ -70,12 +80,18 @@ class PPOConfig:
 
 GRASP = PPOConfig(
     name="Grasp",
-    total_steps=1_200_000,
+    total_steps=1_900_000,
+    n_steps=64,
+    batch_size=2048,
     n_epochs=4,
-    imitation_steps=1_000_000,
+    imitation_steps=700_000,
+    imitation_batch_size=512,
+    remembered=24,
     guided=0.6,
     mirrored=True,
     learning_rate=1e-3,
+    ppo_learning_rate=1e-4,  # a hand of small scatter is soon another one
+    target_kl=0.03,
     log_std_init=-2.0,  # a hand that trembles drops what it holds
     frame_stack=1,
     averages_s=(),

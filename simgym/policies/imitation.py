@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +16,7 @@ from simgym.errors import UserError
 
 from .networks import EXPERT
 
+RETURNS = "returns"  # beside the observations in a `DataSet`
 ACTOR_WEIGHT = 4.0  # of the squared error of actions, beside ``vf_coef`` times that of values
 
 
@@ -46,22 +49,67 @@ class Mirror(NamedTuple):
         return observations | mirrored | {"image": observations["image"].flip(-1)}
 
 
+class DataSet:
+    """What the last rollouts of a training hold, to imitate from: DAgger's data set, as far as memory goes.
+
+    Args:
+        rollouts: how many of them.
+    """
+
+    def __init__(self, rollouts: int) -> None:
+        self._rollouts = rollouts
+        self._columns: dict[str, np.ndarray] = {}  # (rollouts * samples, ...)
+        self._added = 0
+
+    def clear(self) -> None:
+        """Forget all, and keep the memory."""
+        self._added = 0
+
+    def add(self, buffer: DictRolloutBuffer) -> None:
+        """Take in a whole rollout, in place of the oldest one."""
+        rows = {**buffer.observations, RETURNS: buffer.returns}  # (steps, worlds, ...)
+        count = buffer.buffer_size * buffer.n_envs
+        first = self._added % self._rollouts * count
+        for name, values in rows.items():
+            if name not in self._columns:
+                self._columns[name] = np.zeros((self._rollouts * count, *values.shape[2:]), values.dtype)
+            self._columns[name][first : first + count] = values.reshape(count, *values.shape[2:])
+        self._added += 1
+        self._held = min(self._added, self._rollouts) * count
+
+    def batch(self, size: int) -> dict[str, np.ndarray]:
+        """Some of it by chance, (B, ...)."""
+        rows = np.random.randint(self._held, size=size)
+        return {name: values[rows] for name, values in self._columns.items()}
+
+
 class ImitatingPPO(PPO):
     """PPO whose first ``imitation_steps`` steps follow the expert, in the states that the policy itself runs into.
 
     An imitating update minimizes ``4 |mean action - expert's action|^2 + vf_coef |value - return|^2`` over the samples
-    of the last rollout: DAgger (Ross et al. 2011) without its growing data set. The expert sees what the policy cannot,
+    of the last rollouts: DAgger (Ross et al. 2011), its data set cut to them. The expert sees what the policy cannot,
     so where to look for a chair that is not in sight is left to PPO, which starts from a policy that already drives and
     a critic that already knows its returns.
 
     Args:
         imitation_steps: steps over all worlds before PPO takes over; 0 is plain PPO.
+        imitation_batch_size: samples of its gradient steps; by default PPO's ``batch_size``.
+        remembered: rollouts that imitation learns from, the last ones; with 1 each serves once and is gone.
         mirror: what a mirror image is: then every other batch is one, from which the actor alone learns.
         args, kwargs: as `stable_baselines3.PPO` takes them; observations have an ``expert`` (A,) action.
     """
 
-    def __init__(self, *args: Any, imitation_steps: int = 0, mirror: Mirror | None = None, **kwargs: Any) -> None:
-        self.imitation_steps, self._mirror = imitation_steps, mirror
+    def __init__(
+        self,
+        *args: Any,
+        imitation_steps: int = 0,
+        imitation_batch_size: int | None = None,
+        remembered: int = 1,
+        mirror: Mirror | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.imitation_steps, self._imitation_batch_size, self._mirror = imitation_steps, imitation_batch_size, mirror
+        self.data_set = DataSet(remembered) if remembered > 1 else None
         super().__init__(*args, **kwargs)
 
     def train(self) -> None:
@@ -87,22 +135,34 @@ class ImitatingPPO(PPO):
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         errors: list[tuple[float, float]] = []  # of actions, of values
-        for _ in range(self.n_epochs):
-            for number, samples in enumerate(self.rollout_buffer.get(self.batch_size)):
-                observations: Any = samples.observations
-                critic_weight = self.vf_coef
-                if self._mirror is not None and number % 2:
-                    observations, critic_weight = self._mirror(observations), 0.0
-                actor_loss, critic_loss = self._errors(observations, samples.returns)
-                self.policy.optimizer.zero_grad()
-                (ACTOR_WEIGHT * actor_loss + critic_weight * critic_loss).backward()
-                torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
-                self.policy.optimizer.step()
-                errors.append((actor_loss.item(), critic_loss.item()))
+        for number, (observations, returns) in enumerate(self._batches()):
+            critic_weight = self.vf_coef
+            if self._mirror is not None and number % 2:
+                observations, critic_weight = self._mirror(observations), 0.0
+            actor_loss, critic_loss = self._errors(observations, returns)
+            self.policy.optimizer.zero_grad()
+            (ACTOR_WEIGHT * actor_loss + critic_weight * critic_loss).backward()
+            torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+            self.policy.optimizer.step()
+            errors.append((actor_loss.item(), critic_loss.item()))
         self._n_updates += self.n_epochs
         self.logger.record("train/imitation_loss", float(np.mean([actor for actor, _ in errors])))
         self.logger.record("train/value_loss", float(np.mean([critic for _, critic in errors])))
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+
+    def _batches(self) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
+        """Observations and returns (B,) of each gradient step of an update."""
+        buffer, size = self.rollout_buffer, self._imitation_batch_size or self.batch_size
+        assert isinstance(buffer, DictRolloutBuffer)
+        if self.data_set is None:
+            for _ in range(self.n_epochs):
+                for samples in buffer.get(size):
+                    yield dict(samples.observations), samples.returns
+            return
+        self.data_set.add(buffer)
+        for _ in range(self.n_epochs * math.ceil(buffer.buffer_size * buffer.n_envs / size)):
+            batch = {name: buffer.to_torch(values) for name, values in self.data_set.batch(size).items()}
+            yield batch, batch.pop(RETURNS)
 
     def _errors(
         self, observations: dict[str, torch.Tensor], returns: torch.Tensor

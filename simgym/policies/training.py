@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from tqdm import tqdm
 from simgym.allocator import keep_freed_memory
 from simgym.bundling import save_bundle
 from simgym.checkpoint import checkpoint_to_start_from, latest_checkpoint
-from simgym.config.schema import TrainConfig
+from simgym.config.schema import PPOConfig, TrainConfig
 from simgym.cores import usable_cores
 from simgym.deploy.bundle import VELOCITY, Contract, TensorSpec, policy_contract
 from simgym.deploy.goggles import Goggles, look_through
@@ -66,7 +67,7 @@ def build_env(config: TrainConfig, simulation: Simulation) -> SimulationVecEnv:
 
 
 def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | None) -> ImitatingPPO:
-    """Imitation, then PPO, with our vision network; the learning rate falls linearly over the training."""
+    """Imitation, then PPO, with our vision network; see also `learning_rates`."""
     algo, task, memory = config.algo, env.simulation.task, env.memory
     low, high = task.usual_range
     mirror = None
@@ -76,13 +77,14 @@ def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | N
     model = ImitatingPPO(
         AsymmetricPolicy,
         env,
-        learning_rate=lambda remaining: algo.learning_rate * max(remaining, FINAL_LEARNING_RATE),
+        learning_rate=learning_rates(algo),
         n_steps=algo.n_steps,
         batch_size=algo.batch_size,
         n_epochs=algo.n_epochs,
         gamma=algo.gamma,
         gae_lambda=algo.gae_lambda,
         clip_range=algo.clip_range,
+        target_kl=algo.target_kl,
         ent_coef=algo.ent_coef,
         policy_kwargs={
             "features_extractor_kwargs": {
@@ -99,6 +101,8 @@ def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | N
         },
         rollout_buffer_class=BatchBuffer,
         imitation_steps=algo.imitation_steps,
+        imitation_batch_size=algo.imitation_batch_size,
+        remembered=algo.remembered,
         mirror=mirror,
         seed=config.seed,
         device=config.device,
@@ -106,6 +110,19 @@ def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | N
     if log_folder is not None:
         model.set_logger(configure(str(log_folder), ["tensorboard"]))
     return model
+
+
+def learning_rates(algo: PPOConfig) -> Callable[[float], float]:
+    """Step sizes of Adam by the share of the training that is left; they fall linearly, anew where PPO takes over."""
+    imitated = min(algo.imitation_steps / algo.total_steps, 1.0) if algo.ppo_learning_rate is not None else 0.0
+    second = algo.learning_rate if algo.ppo_learning_rate is None else algo.ppo_learning_rate
+
+    def rate(left: float) -> float:
+        imitating = imitated > 0 and 1 - left <= imitated
+        first, share = (algo.learning_rate, 1 - (1 - left) / imitated) if imitating else (second, left / (1 - imitated))
+        return first * max(share, FINAL_LEARNING_RATE)
+
+    return rate
 
 
 class Segments(BaseCallback):
@@ -150,6 +167,8 @@ class Segments(BaseCallback):
         env.restart(seed)
         model._last_obs = env.reset()
         model._last_episode_starts = np.ones(env.num_envs, bool)
+        if isinstance(model, ImitatingPPO) and model.data_set is not None:
+            model.data_set.clear()
         self._next = self.num_timesteps + self.config.checkpoint_every
         self._terms = {}
 

@@ -13,7 +13,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from simgym.policies.imitation import BatchBuffer, DivergenceError, ImitatingPPO, Mirror
+from simgym.policies.imitation import BatchBuffer, DataSet, DivergenceError, ImitatingPPO, Mirror
 from simgym.policies.networks import EXPERT
 
 GAIN = np.array([[0.6, -0.3], [0.2, 0.5]], np.float32)
@@ -58,6 +58,28 @@ def error(model: PPO) -> float:
     return float(np.mean((actions - seen @ GAIN.T) ** 2))
 
 
+def test_remembered_rollouts_are_learned_from_until_they_are_forgotten():
+    data, buffer = DataSet(2), make().rollout_buffer
+
+    def add(value: int) -> None:
+        buffer.returns[:] = value
+        buffer.observations["seen"][:] = value / 10
+        data.add(buffer)
+
+    add(1)
+    assert set(data.batch(200)["returns"]) == {1}
+    add(2)
+    assert set(data.batch(200)["returns"]) == {1, 2}
+    add(3)
+    batch = data.batch(200)
+    assert set(batch["returns"]) == {2, 3}, "the oldest gave way"
+    np.testing.assert_allclose(batch["seen"], np.repeat(batch["returns"][:, None] / 10, 2, 1))
+    assert batch["seen"].dtype == np.float32 and batch.keys() == {"seen", EXPERT, "returns"}
+    data.clear()
+    add(4)
+    assert set(data.batch(200)["returns"]) == {4}
+
+
 @pytest.mark.parametrize("imitation_steps", [0, 10_000])
 def test_divergence_is_said_and_what_to_do(imitation_steps):
     model = make(imitation_steps=imitation_steps, learning_rate=1e30)
@@ -65,8 +87,9 @@ def test_divergence_is_said_and_what_to_do(imitation_steps):
         model.learn(1024)
 
 
-def test_it_does_what_the_expert_does_without_any_reward_for_it():
-    model = make(imitation_steps=10_000, learning_rate=3e-3)
+@pytest.mark.parametrize("remembered", [1, 5])
+def test_it_does_what_the_expert_does_without_any_reward_for_it(remembered):
+    model = make(imitation_steps=10_000, learning_rate=3e-3, remembered=remembered)
     before = error(model)
     model.learn(3_000)
     assert before > 0.05 and error(model) < 0.002

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +24,14 @@ import simgym.train as train_command
 from simgym import checkpoint
 from simgym.config.command import run_command
 from simgym.config.compose import load_config
-from simgym.config.schema import TrainConfig
+from simgym.config.schema import PPOConfig, TrainConfig
 from simgym.deploy.camera import Calibration
 from simgym.deploy.policy import Policy
 from simgym.envs.robot import ASSETS
 from simgym.errors import UserError
 from simgym.policies import saving, training
 from simgym.policies.saving import save_model
-from simgym.policies.training import train
+from simgym.policies.training import learning_rates, train
 from tests.test_files import full_disk
 
 RESULT = {
@@ -56,7 +57,19 @@ TINY = [
     "env.time_limit_s=4",
 ]
 
-RUN = ["env=ChairNav", "domain=adr", "goggles=pretrained", *TINY]  # with everything that a checkpoint must bring back
+# With everything that a checkpoint must bring back, or that must be forgotten at a segment's end.
+RUN = ["env=ChairNav", "domain=adr", "goggles=pretrained", "algo.remembered=2", *TINY]
+
+
+def test_step_sizes_fall_over_all_of_a_training_or_anew_where_ppo_takes_over() -> None:
+    algo = PPOConfig(total_steps=400, imitation_steps=100, learning_rate=1e-3)
+    rate = learning_rates(algo)
+    assert [rate(left) for left in (1.0, 0.75, 0.5, 0.05, 0.0)] == pytest.approx([1e-3, 7.5e-4, 5e-4, 5e-5, 5e-5])
+    rate = learning_rates(replace(algo, ppo_learning_rate=2e-4))
+    assert [rate(left) for left in (1.0, 0.875, 0.75)] == pytest.approx([1e-3, 5e-4, 5e-5])
+    assert [rate(left) for left in (0.7499, 0.375, 0.0)] == pytest.approx([2e-4, 1e-4, 1e-5], rel=1e-3)
+    for steps in (0, 400, 1000):
+        assert learning_rates(replace(algo, imitation_steps=steps, ppo_learning_rate=2e-4))(0.5) > 0
 
 
 def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
