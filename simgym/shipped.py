@@ -8,7 +8,7 @@ from .deploy import Goggles, Policy
 from .errors import BundleError
 
 PRETRAINED = "pretrained"
-SHIPPED_FOR = "ChairNav"  # the one task that has both
+SHIPPED_FOR = "ChairNav"  # what nodes on a robot take where they are told no task
 PACKAGE = Path(__file__).parent
 FOLDERS = {"policy": PACKAGE / "policies" / "pretrained", "goggles": PACKAGE / "goggles" / "pretrained"}
 
