@@ -35,13 +35,13 @@ class PPOConfig:
     n_epochs: int = option(2, "passes over the samples of an update", low=1)
     learning_rate: float = option(1.1e-3, "step size of Adam at the start; falls linearly", low=0.0)
     ppo_learning_rate: float | None = option(
-        None, "step size where PPO takes over from imitation, to fall anew; by default it goes on falling", low=0.0
+        None, "step size where PPO takes over, after imitation, and falls anew; by default it goes on falling", low=0.0
     )
     gamma: float = option(0.99, "discount of a step", low=0.0, high=1.0)
     gae_lambda: float = option(0.95, "trade-off of bias and variance in the advantage", low=0.0, high=1.0)
     ent_coef: float = option(0.0, "weight of the entropy bonus", low=0.0)
     clip_range: float = option(0.2, "how far an update may move the policy", low=0.0)
-    target_kl: float | None = option(None, "KL divergence at which an update of PPO stops early", low=0.0)
+    target_kl: float | None = option(None, "an update of PPO stops early at 1.5 times this KL divergence", low=1e-4)
     log_std_init: float = option(-0.8, "logarithm of the standard deviation of actions at the start")
     channels: tuple[int, int, int] = option((16, 32, 32), "of the three convolutions", low=1)
     code_dim: int = option(192, "width of the picture's code", low=1)
@@ -59,7 +59,7 @@ class PPOConfig:
         None, "samples a gradient step of imitation; by default batch_size", low=2
     )
     remembered: int = option(
-        1, "rollouts that imitation learns from, the last ones of a segment; they take memory", low=1
+        1, "rollouts that imitation learns from, the last ones since a checkpoint; all are in memory", low=1
     )
     guided: float = option(
         0.0,
@@ -71,11 +71,13 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         samples = self.num_envs * self.n_steps
-        if not 2 <= self.batch_size <= samples:
-            raise UsageError(
-                f"algo.batch_size={self.batch_size}: must be at least 2 and at most the samples of an update, "
-                f"algo.num_envs={self.num_envs} * algo.n_steps={self.n_steps} = {samples}"
-            )
+        for name in ("batch_size", "imitation_batch_size"):
+            size = getattr(self, name)
+            if size is not None and not 2 <= size <= samples:
+                raise UsageError(
+                    f"algo.{name}={size}: must be at least 2 and at most the samples of an update, "
+                    f"algo.num_envs={self.num_envs} * algo.n_steps={self.n_steps} = {samples}"
+                )
 
 
 GRASP = PPOConfig(

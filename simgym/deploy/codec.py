@@ -16,8 +16,9 @@ from simgym.errors import UserError
 
 MAX_SIDE_PX = 16384
 MAX_PIXELS = 1 << 26  # 67 megapixels: more than a robot's camera has, less than what fills its memory
-# Deflate packs at most 1032:1 and pixels may be single bits; a JPEG spends more. So a damaged size costs no time.
-MAX_PIXELS_PER_BYTE = 1032 * 8
+# What a byte can hold at most, so that a damaged size costs little time: deflate packs 1032:1, and pixels may be single
+# bits; of a JPEG each block of 8x8 pixels takes a bit or more.
+MAX_PNG_PIXELS_PER_BYTE, MAX_JPEG_PIXELS_PER_BYTE = 1032 * 8, 8 * 8 * 8
 PNG_SIGNATURE, JPEG_START, JPEG_END = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"\xff\xd9"
 # JPEG segments that state the size: every start of frame, without the tables that lie between their numbers.
 JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -116,11 +117,12 @@ def decode_compressed(data: Buffer) -> np.ndarray:
     """
     values = np.frombuffer(data, np.uint8)
     raw = values.data
-    size = _png_size(raw) if raw[:8] == PNG_SIGNATURE else _jpeg_size(raw)
+    is_png = raw[:8] == PNG_SIGNATURE
+    size = _png_size(raw) if is_png else _jpeg_size(raw)
     if size is None:
         raise CodecError(f"{len(raw)} bytes that are no whole JPEG or PNG picture")
     _check_size(*size)
-    if size[0] * size[1] > MAX_PIXELS_PER_BYTE * len(raw):
+    if size[0] * size[1] > (MAX_PNG_PIXELS_PER_BYTE if is_png else MAX_JPEG_PIXELS_PER_BYTE) * len(raw):
         raise CodecError(f"{len(raw)} bytes cannot hold the {size[0]}x{size[1]} pixels that they promise")
     try:
         image = cv2.imdecode(values, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)

@@ -64,8 +64,12 @@ def reopen(path: str | Path, network: Generator, images: torch.Tensor) -> None:
     """
     load_bundle(path, "goggles")
     graph = onnx.load(path).graph
-    values = _values(graph)
-    folded = _convolutions(graph, values)
+    try:
+        values = _values(graph)
+        folded = _convolutions(graph, values)
+        colours = _colours(graph, values) if isinstance(network, Painter) else None
+    except (KeyError, ValueError) as error:
+        raise BundleError(f"{path} was not exported by simgym: its weights cannot be found ({error})") from error
     layers = {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)}
     if {name: m.weight.shape for name, m in layers.items()} != {name: f.weight.shape for name, f in folded.items()}:
         raise BundleError(f"{path} was exported from another generator, or another kind of goggles/method")
@@ -77,8 +81,8 @@ def reopen(path: str | Path, network: Generator, images: torch.Tensor) -> None:
             if bias is not None:
                 assert offset is not None
                 offset.copy_(bias)
-        if isinstance(network, Painter):
-            network.colours.copy_(_colours(graph, values))
+        if isinstance(network, Painter) and colours is not None:
+            network.colours.copy_(colours)
         _settle(network.eval(), images)
 
 

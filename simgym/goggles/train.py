@@ -25,6 +25,7 @@ import yaml
 
 from simgym.config.command import run_command
 from simgym.config.compose import load_config
+from simgym.config.goggles import NetworkMethod
 from simgym.config.run_dir import CONFIG_FILE, start_run
 from simgym.config.schema import GogglesTrainConfig
 from simgym.errors import UsageError, UserError
@@ -69,7 +70,9 @@ def _work(fabric: Fabric, config: GogglesTrainConfig, resume: bool) -> Any:
 
     try:
         camera = camera_of(config)
-        if config.start is not None:
+        if config.start is not None and not resume:
+            if not isinstance(config.goggles.method, NetworkMethod):
+                raise UsageError(f"start= does nothing with goggles/method={config.goggles.method.name}: leave it out")
             starting_point(config.start, config.env.name, config.generator)  # refused before anything is written
         domains = load_domains(config, camera)
         problem = _start(config) if fabric.is_global_zero and not resume else None

@@ -215,7 +215,7 @@ class Trainer:
         """Begin with the averaged generator of a checkpoint, or with a bundle; UserError says that it does not fit."""
         try:
             if path.suffix == BUNDLE_SUFFIX:
-                reopen(path, self.translator, self._some_images())
+                reopen(path, self.translator, self.fabric.broadcast(self._some_images()).to(self.fabric.device))
             else:
                 self.average.load_state_dict(read_checkpoint(path, self.fabric.device)["average"])
             self.networks["real_to_sim"].load_state_dict(self.translator.state_dict())
@@ -226,7 +226,7 @@ class Trainer:
             ) from error
 
     def _some_images(self) -> torch.Tensor:
-        """(B, 3, H, W): such as the generator of the goggles learns from."""
+        """(B, 3, H, W): of the sources that the generator of the goggles learns from first, with flaws of cameras."""
         parts = []
         for step in range(OPENING_BATCHES):
             batch = self.sampler.batch(step, self.active)

@@ -58,12 +58,12 @@ class DataSet:
 
     def __init__(self, rollouts: int) -> None:
         self._rollouts = rollouts
-        self._columns: dict[str, np.ndarray] = {}  # (rollouts * samples, ...)
-        self._added = 0
+        self.clear()
 
     def clear(self) -> None:
-        """Forget all, and keep the memory."""
-        self._added = 0
+        """Forget all."""
+        self._columns: dict[str, np.ndarray] = {}  # (rollouts * samples, ...)
+        self._added = self._held = 0  # rollouts, samples
 
     def add(self, buffer: DictRolloutBuffer) -> None:
         """Take in a whole rollout, in place of the oldest one."""
@@ -119,6 +119,9 @@ class ImitatingPPO(PPO):
         else:
             self._imitate()
 
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "data_set"]  # gigabytes that nobody loads
+
     def learn(self, *args: Any, **kwargs: Any) -> ImitatingPPO:
         """As SB3's; raises DivergenceError where the policy has come to act by no number."""
         try:
@@ -128,7 +131,7 @@ class ImitatingPPO(PPO):
                 raise
             raise DivergenceError(
                 f"training diverged: after {self.num_timesteps} steps actions are not finite; earlier checkpoints are "
-                "kept, so begin with a lower algo.learning_rate, or with one of them (start=) and a lower one"
+                "kept, so begin with one of them (start=), or with a lower algo.learning_rate or algo.ppo_learning_rate"
             ) from error
 
     def _imitate(self) -> None:

@@ -114,13 +114,14 @@ def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | N
 
 def learning_rates(algo: PPOConfig) -> Callable[[float], float]:
     """Step sizes of Adam by the share of the training that is left; they fall linearly, anew where PPO takes over."""
-    imitated = min(algo.imitation_steps / algo.total_steps, 1.0) if algo.ppo_learning_rate is not None else 0.0
-    second = algo.learning_rate if algo.ppo_learning_rate is None else algo.ppo_learning_rate
+    second, imitated = algo.ppo_learning_rate, algo.imitation_steps / algo.total_steps
+    if second is None or not 0 < imitated < 1:
+        return lambda left: algo.learning_rate * max(left, FINAL_LEARNING_RATE)
 
     def rate(left: float) -> float:
-        imitating = imitated > 0 and 1 - left <= imitated
-        first, share = (algo.learning_rate, 1 - (1 - left) / imitated) if imitating else (second, left / (1 - imitated))
-        return first * max(share, FINAL_LEARNING_RATE)
+        if 1 - left <= imitated:
+            return algo.learning_rate * max(1 - (1 - left) / imitated, FINAL_LEARNING_RATE)
+        return second * max(left / (1 - imitated), FINAL_LEARNING_RATE)
 
     return rate
 

@@ -54,6 +54,27 @@ def test_objects_rest_alike(pair, seed):
     assert np.abs(first.object_pos[0, there, 2]).max() < 1e-3
 
 
+def test_what_lies_still_sleeps_and_wakes_when_it_is_taken(pair):
+    """MuJoCo's: what is awake creeps by some nanometres a step, what sleeps does not move by a bit."""
+    simulation, seed = pair[0], seeds_of("train", 1)[0]
+
+    def poses() -> np.ndarray:
+        return np.concatenate([simulation.engine.state.object_pos[0], simulation.engine.state.object_quat[0]], axis=-1)
+
+    run(simulation, seed, np.repeat(STAY, 20, axis=0))
+    asleep = poses()
+    for _ in range(5):
+        simulation.step(STAY)
+    np.testing.assert_array_equal(poses(), asleep)
+    for _ in range(100):
+        simulation.step(simulation.expert_action())
+        if simulation.task.success[0]:
+            break
+    assert simulation.task.success[0]
+    run(simulation, seed, np.repeat(STAY, 20, axis=0))
+    np.testing.assert_array_equal(poses(), asleep, "an episode is the same, whatever slept before it")
+
+
 @pytest.mark.parametrize("seed", seeds_of("train", 4, first=10))
 def test_the_same_joint_targets_end_at_the_same_hand(pair, seed):
     """Within 5 mm; and where the kinematics say."""

@@ -125,6 +125,7 @@ def test_a_training_begins_with_a_run_or_with_goggles(tmp_path: Path, sources: d
 
 
 MISTAKES = [
+    ("goggles/method=color real={real} sim={sim} start=pretrained", 2, "start= does nothing with goggles/method=color"),
     ("goggles/method=rcan pairs={pairs} start=nowhere", 1, "expected the folder of a training of goggles"),
     ("goggles/method=rcan pairs={pairs} start=nowhere.onnx", 1, "nowhere.onnx"),
     ("goggles/method=rcan pairs={pairs} start=pretrained generator=mobile", 1, "generator=unet, not mobile"),

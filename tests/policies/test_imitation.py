@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from typing import Any
 
 import gymnasium
@@ -78,6 +80,14 @@ def test_remembered_rollouts_are_learned_from_until_they_are_forgotten():
     data.clear()
     add(4)
     assert set(data.batch(200)["returns"]) == {4}
+
+
+def test_what_it_remembers_is_not_saved(tmp_path):
+    model = make(imitation_steps=10_000, remembered=5)
+    model.learn(256)
+    assert len(model.data_set.batch(8)["returns"]) == 8
+    model.save(tmp_path / "model.zip")
+    assert "data_set" not in json.loads(zipfile.ZipFile(tmp_path / "model.zip").read("data"))
 
 
 @pytest.mark.parametrize("imitation_steps", [0, 10_000])
