@@ -77,9 +77,8 @@ def reopen(path: str | Path, network: Generator, images: torch.Tensor) -> None:
         for name, layer in layers.items():
             weight, bias = folded[name]
             layer.weight.copy_(weight)
-            offset = layer.bias if layer.bias is not None else _unfold(network, name)
-            if bias is not None:
-                assert offset is not None
+            offset = _offset(network, name)
+            if offset is not None and bias is not None:
                 offset.copy_(bias)
         if isinstance(network, Painter) and colours is not None:
             network.colours.copy_(colours)
@@ -116,25 +115,26 @@ def _colours(graph: onnx.GraphProto, values: Mapping[str, np.ndarray]) -> torch.
     return torch.tensor(palette)
 
 
-def _unfold(network: nn.Module, name: str) -> torch.Tensor | None:
-    """Make the batch normalization behind a layer do nothing but add; what it adds, or None where there is none."""
+def _offset(network: nn.Module, name: str) -> torch.Tensor | None:
+    """What is added to the result of a layer: by itself, by the batch normalization behind it, or by nothing (None)."""
+    layer = network.get_submodule(name)
+    if isinstance(layer.bias, torch.Tensor):
+        return layer.bias
     parent, _, number = name.rpartition(".")
-    following = network.get_submodule(parent)[int(number) + 1]  # type: ignore[index]  # layers stand in a Sequential
-    if not isinstance(following, nn.BatchNorm2d):
-        return None
-    following.running_mean.zero_()  # type: ignore[union-attr]
-    following.running_var.fill_(1 - following.eps)  # type: ignore[union-attr]
-    following.weight.fill_(1.0)
-    return following.bias.zero_()
+    row = network.get_submodule(parent)
+    assert isinstance(row, nn.Sequential)  # as all layers without a bias stand in one
+    following = row[int(number) + 1]
+    return following.bias if isinstance(following, nn.BatchNorm2d) else None
 
 
 def _settle(network: nn.Module, images: torch.Tensor) -> None:
-    """Give the batch normalizations the statistics of what comes to them, and let them go on doing the same."""
+    """Give the batch normalizations the statistics of what comes to them, and let them only add their biases."""
 
     def adopt(norm: nn.BatchNorm2d, inputs: tuple[torch.Tensor, ...]) -> None:
         variance, mean = torch.var_mean(inputs[0], (0, 2, 3), correction=0)  # (C,)
-        norm.running_mean.copy_(mean)  # type: ignore[union-attr]
-        norm.running_var.copy_(variance)  # type: ignore[union-attr]
+        assert norm.running_mean is not None and norm.running_var is not None  # they are unless one asks for none
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
         norm.weight.copy_((variance + norm.eps).sqrt())
         norm.bias.add_(mean)
 

@@ -162,13 +162,13 @@ class Segments(BaseCallback):
     def _begin(self) -> None:
         """Seed everything from the number of steps that are done, and restart every world."""
         env, model = self.training_env, self.model
-        assert isinstance(env, SimulationVecEnv) and isinstance(model, PPO)
+        assert isinstance(env, SimulationVecEnv) and isinstance(model, ImitatingPPO)
         seed = int(np.random.SeedSequence([self.config.seed, self.num_timesteps]).generate_state(1)[0])
         set_random_seed(seed)
         env.restart(seed)
         model._last_obs = env.reset()
         model._last_episode_starts = np.ones(env.num_envs, bool)
-        if isinstance(model, ImitatingPPO) and model.data_set is not None:
+        if model.data_set is not None:
             model.data_set.clear()
         self._next = self.num_timesteps + self.config.checkpoint_every
         self._terms = {}
