@@ -27,12 +27,14 @@ Who wants labels that fit the pictures sets latency_steps, dropped and stalled t
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
 import numba
 import numpy as np
 
+from simgym.cores import usable_cores
 from simgym.deploy.camera import Camera
 
 from .config import FlawRanges
@@ -45,6 +47,16 @@ DELIVERY = ("dropped", "stalled", "latency_steps")
 DRAW_STREAM, NOISE_STREAM = 4, 5  # of an episode's seed; 0..3 are layout, look, dynamics and measurement
 STREAMS = ("noise", "exposure", "white_balance", "dropped", "stalled")  # within NOISE_STREAM
 TERMS = terms_of(FlawRanges)
+
+
+class _Darkroom:
+    """Working memory of whoever makes pictures, one after the other."""
+
+    def __init__(self, camera: Camera) -> None:
+        h, w = camera.height, camera.width
+        self.noise = np.zeros((h, w, 3), np.float32)
+        self.light = np.zeros((2, h, w, 3), np.float32)
+        self.sums = np.zeros((w + 1, 3))
 
 
 class CameraFlaws:
@@ -70,9 +82,9 @@ class CameraFlaws:
         self._fade = _corner_distance(camera)  # (H, W)
         self._drift = np.zeros((n, 2))  # of exposure and white balance, in their standard deviations
         self._stall = np.zeros(n, int)  # steps that the camera still stalls
-        self._noise = np.zeros((h, w, 3), np.float32)
-        self._light = np.zeros((2, h, w, 3), np.float32)
-        self._sums = np.zeros((w + 1, 3))
+        threads = max(min(usable_cores(), n), 1)
+        self._darkrooms = [_Darkroom(camera) for _ in range(threads)]
+        self._pool = ThreadPoolExecutor(threads, "camera")
         self._taken = np.zeros((ranges.latency_steps[1] + 1, n, h, w, 3), np.uint8)  # a ring of the last frames
         self._now = 0  # its row of the present frame
         self._shown = np.zeros((n, h, w, 3), np.uint8)
@@ -125,14 +137,14 @@ class CameraFlaws:
         if not self.active:
             return rgb
         if begun is not None:
-            for world in begun.tolist():
-                self._shoot(world, rgb[world], yaw_rate[world], self._shown[world])
-                self._taken[:, world] = self._shown[world]
+            self._shoot(begun, rgb, yaw_rate, self._shown)
+            self._taken[:, begun] = self._shown[begun]
             return self._shown
         self._now = (self._now + 1) % len(self._taken)
         for world in range(len(rgb)):
             self._wander(world)
-            self._shoot(world, rgb[world], yaw_rate[world], self._taken[self._now, world])
+        self._shoot(np.arange(len(rgb)), rgb, yaw_rate, self._taken[self._now])
+        for world in range(len(rgb)):
             if not self._misses(world):
                 late = self._drawn[world]["latency_steps"]
                 self._shown[world] = self._taken[(self._now - late) % len(self._taken), world]
@@ -153,28 +165,37 @@ class CameraFlaws:
         self._stall[world] = STALL_STEPS if starts and not self._stall[world] else max(self._stall[world] - 1, 0)
         return lost or self._stall[world] > 0
 
-    def _shoot(self, world: int, rgb: np.ndarray, yaw_rate: float, picture: np.ndarray) -> None:
-        """Write what a camera takes of ``rgb`` now into ``picture``, both (H, W, 3) uint8."""
+    def _shoot(self, worlds: np.ndarray, rgb: np.ndarray, yaw_rate: np.ndarray, pictures: np.ndarray) -> None:
+        """Write what the cameras of some worlds take of ``rgb`` now into ``pictures``, both (n, H, W, 3) uint8."""
         if not self._exposes:
-            picture[:] = rgb
+            pictures[worlds] = rgb[worlds]
             return
-        drawn, camera, light = self._drawn[world], self._camera, self._light
-        focal, turn = self._focal_px[world], float(yaw_rate)
+
+        def work_off(darkroom: _Darkroom, share: np.ndarray) -> None:
+            for world in share.tolist():
+                self._expose(world, darkroom, rgb[world], float(yaw_rate[world]), pictures[world])
+
+        list(self._pool.map(work_off, self._darkrooms, np.array_split(worlds, len(self._darkrooms))))
+
+    def _expose(self, world: int, darkroom: _Darkroom, rgb: np.ndarray, yaw_rate: float, picture: np.ndarray) -> None:
+        """Write what one camera takes of ``rgb`` into ``picture``, both (H, W, 3) uint8."""
+        drawn, camera, light = self._drawn[world], self._camera, darkroom.light
+        focal, turn = self._focal_px[world], yaw_rate
         centre = camera.cx, camera.cy
         _look(rgb, self._lens[world], focal, centre, turn * drawn["readout_s"], light[0])
         if turn * drawn["exposure_time_s"] != 0:
-            _smear(light[0], focal[0], centre[0], abs(turn) * drawn["exposure_time_s"], self._sums)
+            _smear(light[0], focal[0], centre[0], abs(turn) * drawn["exposure_time_s"], darkroom.sums)
         if drawn["lens_blur_px"]:
             _blur(light[0], drawn["lens_blur_px"] ** 2 / 2, light[1])
         if drawn["read_noise"] or drawn["shot_noise"]:
-            self._streams[world]["noise"].standard_normal(out=self._noise, dtype=np.float32)
+            self._streams[world]["noise"].standard_normal(out=darkroom.noise, dtype=np.float32)
         exposure, balance = (
             drawn[f"{name}_ev"] + self._drift[world, i] * drawn[f"{name}_drift_ev"]
             for i, name in enumerate(("exposure", "white_balance"))
         )
         gains = 2.0 ** np.array([exposure + balance, exposure, exposure - balance])
-        _expose(light[0], self._fade, drawn["vignetting"], gains, self._noise, drawn["read_noise"], drawn["shot_noise"],
-                picture)  # fmt: skip
+        noises = drawn["read_noise"], drawn["shot_noise"]
+        _expose(light[0], self._fade, drawn["vignetting"], gains, darkroom.noise, *noises, picture)
         if drawn["jpeg_loss"]:
             picture[:] = _through_jpeg(picture, drawn["jpeg_loss"])
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import maximum_filter, minimum_filter
 
@@ -22,8 +22,12 @@ from tests.envs.helpers import assert_same, record, seeds_of
 from tests.envs.raster_scenes import CAMERA, FACING_MINUS_X, NO_LINKS, body, plain_look
 
 pybullet = pytest.importorskip("pybullet", reason="PyBullet has wheels for Python 3.11 only")
+from simgym.envs.engines.bullet_base import connect, disconnect  # noqa: E402
+from simgym.envs.renderers import raster_kernels as kernels  # noqa: E402
 from simgym.envs.renderers.bullet import BulletRenderer  # noqa: E402
-from simgym.envs.renderers.raster import RasterRenderer  # noqa: E402
+from simgym.envs.renderers.meshes import UnitMesh  # noqa: E402
+from simgym.envs.renderers.raster import RasterRenderer, look_at  # noqa: E402
+from simgym.envs.renderers.tiny import Files, Light, Surface, TinyWorld  # noqa: E402
 
 ALL_BUT_PLANE = [shape for shape in Shape if shape != Shape.PLANE]
 
@@ -106,6 +110,46 @@ def test_an_odd_pinhole_and_a_moved_camera_see_what_raster_sees():
     raster, bullet = (shoot(scene, look, camera, kind=kind) for kind in (RasterRenderer, BulletRenderer))
     assert len(np.unique(raster[2][..., 1])) == 6
     assert (raster[2] == bullet[2]).all(-1).mean() > 0.99
+
+
+@pytest.fixture(scope="module")
+def cube():
+    """A client that shows a box with edges of 0.6 m around the origin."""
+    files = Files(None)
+    clients: list[int] = []
+    connect(pybullet, clients, 1)
+    world = TinyWorld(pybullet, clients[0], files)
+    part = Part(Shape.BOX, Semantic.BOX)
+    mesh = UnitMesh(part, 12).placed(np.full(3, 0.3), np.zeros(3), np.array([1.0, 0, 0, 0]), 1.0)
+    world.build([Surface(mesh, (1.0, 1.0, 1.0), -1, (int(Semantic.BOX), 0), -1)])
+    yield world
+    disconnect(pybullet, clients)
+    files.close()
+
+
+def look_from(eye, towards):
+    view = np.zeros(1, kernels.VIEW)
+    view["eye"], view["rotation"] = eye, look_at(np.array(eye, float), np.add(eye, towards, dtype=float))
+    view["fx"], view["fy"], view["cx"], view["cy"] = 60.0, 55.0, 33.0, 31.0
+    return view[0]
+
+
+@settings(max_examples=100)
+@given(st.tuples(*[st.floats(-2, 2)] * 3), st.tuples(*[st.floats(-1, 1)] * 3))
+def test_what_is_out_of_sight_is_in_no_picture(cube, eye, towards):
+    assume(np.linalg.norm(towards) > 0.1)
+    view, light = look_from(eye, towards), Light.of(np.array([0.0, 0, -1]), np.ones(3), np.ones(3))
+    shot = np.zeros((60, 80, 3), np.uint8), np.full((60, 80), np.inf, np.float32), np.zeros((60, 80, 2), np.int16)
+    cube.shoot(view, light, False, *shot)
+    if cube.is_out_of_sight(view, 80, 60):
+        assert np.isinf(shot[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("towards", "hidden"), [((1, 0, 0), False), ((-1, 0, 0), True), ((0, 0, 5), True), ((0, 3, 0), True)]
+)
+def test_what_lies_behind_the_camera_or_beside_its_view_is_out_of_sight(cube, towards, hidden):
+    assert cube.is_out_of_sight(look_from((-3, 0, 0.2), towards), 80, 60) == hidden
 
 
 def test_nothing_hit_is_black_infinite_and_of_no_body():

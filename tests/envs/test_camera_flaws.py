@@ -98,6 +98,19 @@ def test_flaws_drawn_as_zero_are_exact_while_the_stage_runs(seed, yaw_rate):
         np.testing.assert_array_equal(stage.take(rgb, np.full(2, yaw_rate), begun), rgb)
 
 
+@pytest.mark.parametrize("threads", [2, 3, 16])
+def test_pictures_are_the_same_whatever_the_threads(monkeypatch, threads):
+    def taken(count: int) -> list[np.ndarray]:
+        monkeypatch.setattr("simgym.envs.camera_flaws.usable_cores", lambda: count)
+        stage = flaws([3, 1, 4, 1, 5], **MOVED)
+        rates = np.linspace(-1, 1, 5)
+        first = stage.take(picture(9, 5), rates, np.array([0, 3]))[[0, 3]].copy()
+        return [first, *(stage.take(picture(step, 5), rates).copy() for step in range(4))]
+
+    for alone, shared in zip(taken(1), taken(threads), strict=True):
+        np.testing.assert_array_equal(alone, shared)
+
+
 def test_pictures_of_the_renderer_are_not_changed():
     rgb = picture(n=3)
     kept = rgb.copy()

@@ -24,6 +24,7 @@ from .raster import intrinsics, look_at
 from .raster_place import STAGE
 from .tiny import Files, Light, Surface, TinyWorld
 
+NOTHING = (0, -1)  # semantic class and body index
 SIDES = 12  # flat sides around a cylinder, as the raster renderer has them
 
 
@@ -131,13 +132,12 @@ class BulletRenderer:
         self, world: int, view: np.ndarray, camera: Camera, supersample: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One picture: rgb (H, W, 3), depth (H, W) and labels (H, W, 2)."""
-        size, light = (camera.width * supersample, camera.height * supersample), self._lights[world]
-        rgb, depth, label = self._worlds[world].shoot(view, *size, light, shadows=True)
-        if self._backdrops and not self._backdrops[world].is_empty:
-            behind = self._backdrops[world].shoot(view, *size, light, shadows=False)
-            nearer = behind[1] < depth
-            for front, back in zip((rgb, depth, label), behind, strict=True):
-                front[nearer] = back[nearer]
+        h, w, light = camera.height * supersample, camera.width * supersample, self._lights[world]
+        rgb, depth = np.zeros((h, w, 3), np.uint8), np.full((h, w), np.inf, np.float32)
+        label = np.full((h, w, 2), NOTHING, np.int16)
+        self._worlds[world].shoot(view, light, True, rgb, depth, label)
+        if self._backdrops and not self._backdrops[world].is_out_of_sight(view, w, h):
+            self._backdrops[world].shoot(view, light, False, rgb, depth, label)
         if supersample > 1:
             cells = rgb.reshape(camera.height, supersample, camera.width, supersample, 3)
             middle = slice(supersample // 2, None, supersample)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import cv2
+import numba
 import numpy as np
 
 from ..engines.bullet_base import MAX_SHAPES, xyzw
@@ -123,8 +124,9 @@ class TinyWorld:
             first_label.append(len(labels))
             if carrier >= 0:
                 self._moving.append((body, carrier))
-        self._first_label, self._labels = np.array(first_label), np.array([*labels, (0, -1)], np.int16)
-        self.is_empty = not surfaces
+        self._first_label, self._labels = np.array(first_label), np.array(labels, np.int16).reshape(-1, 2)
+        points = [surface.mesh.vertex for surface in surfaces]
+        self._points = np.concatenate(points) if points else np.zeros((0, 3))  # (V, 3)
 
     def _add(self, links: list[list[Surface]]) -> int:
         """Add a body whose base and links, all at the origin, show some surfaces each."""
@@ -180,11 +182,29 @@ class TinyWorld:
                 body, pos[carrier], quat[carrier], physicsClientId=self._client
             )
 
+    def is_out_of_sight(self, view: np.ndarray, width: int, height: int) -> bool:
+        """Whether a view (VIEW) of so many pixels surely shows none of what stands still: all lies beyond one edge."""
+        fx, fy, cx, cy = (float(view[name]) for name in ("fx", "fy", "cx", "cy"))
+        x, y, z = view["rotation"] @ (self._points - view["eye"]).T  # to the right, down, ahead
+        left, top, right, bottom = -1 - cx, -1 - cy, width + 1 - cx, height + 1 - cy  # a pixel more than there is
+        beyond = fx * x < left * z, fx * x > right * z, fy * y < top * z, fy * y > bottom * z, z < 0
+        return any(side.all() for side in beyond)
+
     def shoot(
-        self, view: np.ndarray, width: int, height: int, light: Light, shadows: bool
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rgb (H, W, 3), depth (H, W) and labels (H, W, 2), as in `Frames`, through a view (VIEW)."""
-        _, _, rgb, buffer, number = self._bullet.getCameraImage(
+        self, view: np.ndarray, light: Light, shadows: bool, rgb: np.ndarray, depth: np.ndarray, label: np.ndarray
+    ) -> None:
+        """Paint what shows through a view (VIEW), where it is nearer than ``depth``.
+
+        Args:
+            view: the camera.
+            light: that falls on it.
+            shadows: whether things cast them.
+            rgb: (H, W, 3) uint8, written.
+            depth: (H, W) float32, as in `Frames`, written.
+            label: (H, W, 2) int16, as in `Frames`, written.
+        """
+        height, width = depth.shape
+        _, _, rgba, buffer, number = self._bullet.getCameraImage(
             width,
             height,
             _view_matrix(view),
@@ -200,14 +220,36 @@ class TinyWorld:
             flags=self._bullet.ER_SEGMENTATION_MASK_OBJECT_AND_LINKINDEX,
             physicsClientId=self._client,
         )
+        # Without numpy, PyBullet gives tuples.
+        rgba = np.asarray(rgba, np.uint8).reshape(height, width, 4)
         number = np.asarray(number, np.int32).reshape(height, width)
         buffer = np.asarray(buffer, np.float32).reshape(height, width)
-        rgb = np.asarray(rgb, np.uint8).reshape(height, width, 4)[..., :3]
-        hit = number >= 0
-        body, link = np.maximum(number, 0) % (1 << LINK_BIT), number >> LINK_BIT
-        label = np.where(hit, self._first_label[body] + link, -1)  # the last is that of nothing
-        depth = np.where(hit, FAR_M * NEAR_M / (FAR_M - (FAR_M - NEAR_M) * buffer), np.float32(np.inf))
-        return np.where(hit[..., None], rgb, 0), depth, self._labels[label]
+        _paint_nearer(rgba, buffer, number, self._first_label, self._labels, rgb, depth, label)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _paint_nearer(
+    rgba: np.ndarray,  # (H, W, 4) uint8
+    buffer: np.ndarray,  # (H, W) float32, OpenGL's depth
+    number: np.ndarray,  # (H, W) int32; -1: nothing
+    first_label: np.ndarray,  # (bodies,) int64
+    labels: np.ndarray,  # (L, 2) int16
+    rgb: np.ndarray,  # (H, W, 3) uint8, written
+    depth: np.ndarray,  # (H, W) float32, written
+    label: np.ndarray,  # (H, W, 2) int16, written
+) -> None:
+    """Write the pixels of a picture of Bullet's that are nearer than ``depth``."""
+    product, far, range_ = np.float32(FAR_M * NEAR_M), np.float32(FAR_M), np.float32(FAR_M - NEAR_M)
+    for v in range(number.shape[0]):
+        for u in range(number.shape[1]):
+            if number[v, u] < 0:
+                continue
+            away = product / (far - range_ * buffer[v, u])
+            if away < depth[v, u]:
+                body, link = number[v, u] % (1 << LINK_BIT), number[v, u] >> LINK_BIT
+                depth[v, u] = away
+                rgb[v, u] = rgba[v, u, :3]
+                label[v, u] = labels[first_label[body] + link]
 
 
 def _links(surfaces: list[Surface]) -> Iterator[tuple[int, list[list[Surface]]]]:
