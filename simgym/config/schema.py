@@ -82,11 +82,11 @@ class PPOConfig:
 
 GRASP = PPOConfig(
     name="Grasp",
-    total_steps=1_900_000,
+    total_steps=2_800_000,
     n_steps=64,
     batch_size=2048,
     n_epochs=4,
-    imitation_steps=700_000,
+    imitation_steps=400_000,
     imitation_batch_size=512,
     remembered=24,
     guided=0.6,

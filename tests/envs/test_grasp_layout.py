@@ -12,7 +12,7 @@ from simgym.envs.scene import Scene, Semantic, Shape
 from simgym.envs.tasks.chair_nav.config import ClutterRanges
 from simgym.envs.tasks.grasp.config import GraspConfig, GraspLayoutConfig
 from simgym.envs.tasks.grasp.layout import GAP_M, HUES, PLACES_M, LayoutSampler, objects
-from simgym.envs.tasks.grasp.objects import ANY_YAW, HELD_OUT, KNOWN, LOWEST_M, THINGS, Sizes
+from simgym.envs.tasks.grasp.objects import ANY_YAW, HELD_OUT, KNOWN, LOWEST_M, THINGS, Sizes, assembly
 from simgym.envs.tasks.grasp.room import TABLE_TOP_M, room_bodies
 from simgym.envs.tasks.grasp.task import OPEN_M, REACH_M, Grasp
 from simgym.envs.tasks.slots import Slot
@@ -24,7 +24,7 @@ pytest.importorskip("pybullet_data", reason="the Panda's description comes with 
 HAND_M = np.hypot(0.1, 0.03)  # from its middle to its corners
 CONFIG = GraspLayoutConfig()
 SCENE = Scene(room_bodies(ClutterRanges()), objects=objects(CONFIG))
-BUILDERS = {**THINGS["train"], **THINGS["test"]}
+BUILDERS = {**THINGS["train"], **THINGS["test"], "assembly": assembly}
 CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 TURNS = np.linspace(0, 2 * np.pi, 48, endpoint=False)
 RIMS = np.array([(np.cos(a), np.sin(a), z) for a in TURNS for z in (-1, 1)])
@@ -116,7 +116,10 @@ def test_layouts(split):
         assert (pos[:, 0] + radius < TABLE_TOP_M[1]).all()
         assert (CONFIG.mass_kg[0] <= layout.object_mass_kg[0, :n]).all()
     assert counts == {1, 2, 3, 4, 5}
-    assert kinds == (set(THINGS["train"]) if split == "train" else set(BUILDERS))
+    if split == "train":
+        assert kinds == {*THINGS["train"], "assembly"}
+    else:
+        assert kinds == {*THINGS["train"], *THINGS["test"]}
 
 
 def test_an_arm_starts_where_the_layout_says():

@@ -39,10 +39,10 @@ PINNED = {
     ("ChairNav", "randomized"): "253fd66e60bc4c85",
     ("ChairNav", "adr"): "aaeef88bdef4182b",
     ("ChairNav", "standin"): "0f9c4796fb8ef60e",
-    ("Grasp", "sim"): "690b0337f272361b",
-    ("Grasp", "randomized"): "63ba70922eb7cbe6",
-    ("Grasp", "adr"): "3428395b5b3bb8d1",
-    ("Grasp", "standin"): "b2d57719d91e33b5",
+    ("Grasp", "sim"): "1946ec23d40cf376",
+    ("Grasp", "randomized"): "7e5278d9180acf19",
+    ("Grasp", "adr"): "3a2a584b584f6a45",
+    ("Grasp", "standin"): "dbad72fce970632c",
 }
 
 

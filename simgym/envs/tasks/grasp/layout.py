@@ -17,7 +17,7 @@ from ..chair_nav.config import ClutterRanges
 from ..slots import Slot, slot_body
 from .config import GraspLayoutConfig
 from .meshes import MeshThing
-from .objects import HELD_OUT, KNOWN, MAX_GRASPS, SLOT, THINGS, Sizes, Thing
+from .objects import ASSEMBLED, HELD_OUT, KNOWN, MAX_GRASPS, SLOT, THINGS, Sizes, Thing, assembly
 from .room import ClutterSampler
 
 PLACES_M = ((0.37, -0.26), (0.64, 0.26))  # where things stand: lowest and highest x, y of their centres
@@ -116,7 +116,8 @@ class LayoutSampler:
             thing = self._show_mesh(layout, slot, int(rng.integers(len(self._meshes))))
         else:
             shapes = tuple(part.shape for part in self._scene.objects[slot].parts)
-            builder = kinds[list(kinds)[rng.integers(len(kinds))]]
+            assembled = split == "train" and rng.random() < ASSEMBLED
+            builder = assembly if assembled else kinds[list(kinds)[rng.integers(len(kinds))]]
             thing = builder(Slot(layout, self._slots[slot], shapes), Sizes(rng, share))
         layout.object_mass_kg[0, slot] = rng.uniform(*self._config.mass_kg)
         layout.object_friction[0, slot] = rng.uniform(*self._config.friction)

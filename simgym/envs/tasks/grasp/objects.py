@@ -16,6 +16,8 @@ from ..slots import Slot
 
 SLOT = (9, 3)  # boxes, cylinders
 PALM_M = 0.03  # the hand takes things at most so far below their top: then the palm stays off
+ROOM_M = 0.018  # so far along a thing fingers find room beside what is wider than it
+ASSEMBLED = 0.5  # share of `assembly` among the things of `train`
 LOWEST_M = 0.011  # of the grasp point above the table, so that the finger tips do not touch it
 KNOWN, HELD_OUT = (0.0, 0.7), (0.7, 1.0)  # shares of each range of sizes: the largest things are held out for `test`
 Grasp = tuple[float, float, float, float]  # x, y, z of the grasp point, yaw of the hand, in the thing's frame
@@ -32,6 +34,10 @@ class Sizes:
         """One size from each (low, high) range, in metres."""
         shares = self._rng.uniform(*self._share, len(bounds))
         return [low + (high - low) * float(share) for (low, high), share in zip(bounds, shares, strict=True)]
+
+    def chance(self, probability: float = 0.5) -> bool:
+        """Whether a thing has what not every one has."""
+        return bool(self._rng.random() < probability)
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,42 @@ def tower(slot: Slot, sizes: Sizes) -> Thing:
         slot.block(0, 0, k * height, (k + 1) * height, half - k * step, half - k * step)
     z = 3 * height - min(PALM_M, 0.7 * height)
     return Thing("tower", (half, half), 3 * height, ((0, 0, z, 0.0), (0, 0, z, math.pi / 2)))
+
+
+def assembly(slot: Slot, sizes: Sizes) -> Thing:
+    """Never in `test`: a block or cylinder to take across, lying, standing or on a base, with or without ends.
+
+    Shapes by chance teach where a thing can be taken, which the few kinds alone do not (Tobin et al. 2018, "Domain
+    Randomization and Generative Models for Robotic Grasping").
+    """
+    lying = sizes.chance()
+    along_m, height_m, reach_m = (
+        ((0.03, 0.08), (0.018, 0.045), 0.045) if lying else ((0.012, 0.053), (0.03, 0.13), 0.02)
+    )
+    half, along, height = sizes((0.008, 0.034), along_m, height_m)
+    is_round = not lying and sizes.chance(0.4)
+    along = half if is_round else along
+    wide_m, long_m, base = half, along, 0.0
+    if not lying and sizes.chance():
+        wide_m, long_m, base = sizes((half, 0.055), (along + 0.01, 0.06), (0.006, 0.07))
+        slot.block(0, 0, 0, base, wide_m, long_m)
+    top = base + height
+    if is_round:
+        slot.column(0, 0, base, top, half)
+    else:
+        slot.block(0, 0, base, top, half, along)
+    volume, moment = half * along * height, 0.0
+    for side in (-1, 1):
+        if sizes.chance():
+            reach, wide, tall = sizes(
+                (0.004, reach_m), (0.004, 0.04 if along > ROOM_M else half), (0.3 * height, height)
+            )
+            slot.block(0, side * (along + reach), base, base + tall, wide, reach)
+            wide_m, long_m = max(wide_m, wide), max(long_m, along + 2 * reach)
+            volume, moment = volume + wide * reach * tall, moment + side * (along + reach) * wide * reach * tall
+    room = max(along - 0.012, 0.0)  # the fingers stay off the ends
+    y, z = min(max(moment / volume, -room), room), max(base + LOWEST_M, top - PALM_M)
+    return Thing("assembly", (wide_m, long_m), top, ((0, y, z, math.pi / 2),))
 
 
 THINGS: dict[str, dict[str, Builder]] = {
