@@ -10,9 +10,10 @@ class GraspEnv(TaskEnv):
     """Take an object from a table with a Franka Panda and lift it, seeing it through a camera.
 
     ## Task
-    1-5 objects of 0.05-0.4 kg stand on a table: boxes, cans, bowls, bottles and hammers of human sizes, at any angle.
-    The hand starts above them, pointing down, where it stays pointing; any one object will do. With `layout.meshes`, a
-    folder of OBJ and STL files, half of the objects are these (`layout.mesh_share`).
+    1-5 objects of 0.05-0.4 kg stand on a table: boxes, cans, bowls, bottles and hammers of human sizes, at any angle,
+    and in the split `train` as many assemblies of blocks and cylinders by chance. The hand starts above them, pointing
+    down, where it stays pointing; any one object will do. With `layout.meshes`, a folder of OBJ and STL files, half of
+    the objects are these (`layout.mesh_share`).
 
     ## Action space
     `Box(-1, 1, (5,), float32)`, held for 0.1 s (10 Hz)
