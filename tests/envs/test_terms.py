@@ -39,10 +39,10 @@ PINNED = {
     ("ChairNav", "randomized"): "253fd66e60bc4c85",
     ("ChairNav", "adr"): "aaeef88bdef4182b",
     ("ChairNav", "standin"): "0f9c4796fb8ef60e",
-    ("Grasp", "sim"): "1946ec23d40cf376",
-    ("Grasp", "randomized"): "7e5278d9180acf19",
-    ("Grasp", "adr"): "3a2a584b584f6a45",
-    ("Grasp", "standin"): "dbad72fce970632c",
+    ("Grasp", "sim"): "1cdc6375e6af081f",
+    ("Grasp", "randomized"): "f6c31a158ee68734",
+    ("Grasp", "adr"): "74ca198074694e58",
+    ("Grasp", "standin"): "97e5648cfa6a0be5",
 }
 
 

@@ -148,9 +148,7 @@ def assembly(slot: Slot, sizes: Sizes) -> Thing:
     Randomization and Generative Models for Robotic Grasping").
     """
     lying = sizes.chance()
-    along_m, height_m, reach_m = (
-        ((0.03, 0.08), (0.018, 0.045), 0.045) if lying else ((0.012, 0.053), (0.03, 0.13), 0.02)
-    )
+    along_m, height_m = ((0.03, 0.08), (0.018, 0.045)) if lying else ((0.012, 0.053), (0.03, 0.13))
     half, along, height = sizes((0.008, 0.034), along_m, height_m)
     is_round = not lying and sizes.chance(0.4)
     along = half if is_round else along
@@ -166,15 +164,26 @@ def assembly(slot: Slot, sizes: Sizes) -> Thing:
     volume, moment = half * along * height, 0.0
     for side in (-1, 1):
         if sizes.chance():
-            reach, wide, tall = sizes(
-                (0.004, reach_m), (0.004, 0.04 if along > ROOM_M else half), (0.3 * height, height)
-            )
-            slot.block(0, side * (along + reach), base, base + tall, wide, reach)
+            reach, wide, low, high = _end(sizes, lying, height, widest=0.04 if along > ROOM_M else half)
+            slot.block(0, side * (along + reach), base + low, base + high, wide, reach)
             wide_m, long_m = max(wide_m, wide), max(long_m, along + 2 * reach)
-            volume, moment = volume + wide * reach * tall, moment + side * (along + reach) * wide * reach * tall
+            part = wide * reach * (high - low)
+            volume, moment = volume + part, moment + side * (along + reach) * part
     room = max(along - 0.012, 0.0)  # the fingers stay off the ends
     y, z = min(max(moment / volume, -room), room), max(base + LOWEST_M, top - PALM_M)
     return Thing("assembly", (wide_m, long_m), top, ((0, y, z, math.pi / 2),))
+
+
+def _end(sizes: Sizes, lying: bool, height: float, widest: float) -> tuple[float, float, float, float]:
+    """What is at an end of an assembly: half its length and width, bottom and top. Some are thin as a shaft."""
+    if lying and sizes.chance():
+        reach, wide, tall = sizes((0.02, 0.06), (0.003, 0.012), (0.006, 0.024))
+    else:
+        reach, wide, tall = sizes((0.004, 0.045 if lying else 0.02), (0.004, widest), (0.3 * height, height))
+    tall = min(tall, height)
+    room = height - tall
+    low = min(sizes((0.0, room / KNOWN[1]))[0], room) if lying and sizes.chance() else 0.0
+    return reach, wide, low, low + tall
 
 
 THINGS: dict[str, dict[str, Builder]] = {
