@@ -113,16 +113,17 @@ def test_an_odd_pinhole_and_a_moved_camera_see_what_raster_sees():
 
 
 @pytest.fixture(scope="module")
-def cube():
-    """A client that shows a box with edges of 0.6 m around the origin."""
+def cubes():
+    """Two clients that show a box with edges of 0.6 m around the origin: one that stands still, and one that moves."""
     files = Files(None)
     clients: list[int] = []
-    connect(pybullet, clients, 1)
-    world = TinyWorld(pybullet, clients[0], files)
+    connect(pybullet, clients, 2)
     part = Part(Shape.BOX, Semantic.BOX)
     mesh = UnitMesh(part, 12).placed(np.full(3, 0.3), np.zeros(3), np.array([1.0, 0, 0, 0]), 1.0)
-    world.build([Surface(mesh, (1.0, 1.0, 1.0), -1, (int(Semantic.BOX), 0), -1)])
-    yield world
+    worlds = [TinyWorld(pybullet, client, files) for client in clients]
+    for carrier, world in zip((-1, 0), worlds, strict=True):
+        world.build([Surface(mesh, (1.0, 1.0, 1.0), -1, (int(Semantic.BOX), 0), carrier)])
+    yield worlds
     disconnect(pybullet, clients)
     files.close()
 
@@ -136,20 +137,22 @@ def look_from(eye, towards):
 
 @settings(max_examples=100)
 @given(st.tuples(*[st.floats(-2, 2)] * 3), st.tuples(*[st.floats(-1, 1)] * 3))
-def test_what_is_out_of_sight_is_in_no_picture(cube, eye, towards):
+def test_what_is_out_of_sight_is_in_no_picture(cubes, eye, towards):
     assume(np.linalg.norm(towards) > 0.1)
     view, light = look_from(eye, towards), Light.of(np.array([0.0, 0, -1]), np.ones(3), np.ones(3))
     shot = np.zeros((60, 80, 3), np.uint8), np.full((60, 80), np.inf, np.float32), np.zeros((60, 80, 2), np.int16)
-    cube.shoot(view, light, False, *shot)
-    if cube.is_out_of_sight(view, 80, 60):
+    cubes[0].shoot(view, light, False, *shot)
+    if cubes[0].is_out_of_sight(view, 80, 60):
         assert np.isinf(shot[1]).all()
 
 
 @pytest.mark.parametrize(
     ("towards", "hidden"), [((1, 0, 0), False), ((-1, 0, 0), True), ((0, 0, 5), True), ((0, 3, 0), True)]
 )
-def test_what_lies_behind_the_camera_or_beside_its_view_is_out_of_sight(cube, towards, hidden):
-    assert cube.is_out_of_sight(look_from((-3, 0, 0.2), towards), 80, 60) == hidden
+def test_what_lies_behind_the_camera_or_beside_its_view_is_out_of_sight(cubes, towards, hidden):
+    still, moving = cubes
+    assert still.is_out_of_sight(look_from((-3, 0, 0.2), towards), 80, 60) == hidden
+    assert not moving.is_out_of_sight(look_from((-3, 0, 0.2), towards), 80, 60)  # wherever it is by now
 
 
 def test_nothing_hit_is_black_infinite_and_of_no_body():

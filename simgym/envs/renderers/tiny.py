@@ -183,7 +183,9 @@ class TinyWorld:
             )
 
     def is_out_of_sight(self, view: np.ndarray, width: int, height: int) -> bool:
-        """Whether a view (VIEW) of so many pixels surely shows none of what stands still: all lies beyond one edge."""
+        """Whether a view (VIEW) of so many pixels surely shows nothing, as where all lies beyond one of its edges."""
+        if self._moving:
+            return False
         fx, fy, cx, cy = (float(view[name]) for name in ("fx", "fy", "cx", "cy"))
         x, y, z = view["rotation"] @ (self._points - view["eye"]).T  # to the right, down, ahead
         left, top, right, bottom = -1 - cx, -1 - cy, width + 1 - cx, height + 1 - cy  # a pixel more than there is
