@@ -77,8 +77,9 @@ def reopen(path: str | Path, network: Generator, images: torch.Tensor) -> None:
         for name, layer in layers.items():
             weight, bias = folded[name]
             layer.weight.copy_(weight)
-            offset = _offset(network, name)
-            if offset is not None and bias is not None:
+            if bias is not None:
+                offset = _offset(network, name)
+                assert offset is not None
                 offset.copy_(bias)
         if isinstance(network, Painter) and colours is not None:
             network.colours.copy_(colours)
