@@ -27,7 +27,6 @@ Who wants labels that fit the pictures sets latency_steps, dropped and stalled t
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
@@ -38,6 +37,7 @@ from simgym.cores import usable_cores
 from simgym.deploy.camera import Camera
 
 from .config import FlawRanges
+from .crew import Crew
 from .terms import Drawing, is_whole, terms_of
 
 DRIFT_S = 5.0
@@ -50,7 +50,7 @@ TERMS = terms_of(FlawRanges)
 
 
 class _Darkroom:
-    """Working memory of whoever makes pictures, one after the other."""
+    """Working memory of a thread, which makes one picture after the other."""
 
     def __init__(self, camera: Camera) -> None:
         h, w = camera.height, camera.width
@@ -84,7 +84,7 @@ class CameraFlaws:
         self._stall = np.zeros(n, int)  # steps that the camera still stalls
         threads = max(min(usable_cores(), n), 1)
         self._darkrooms = [_Darkroom(camera) for _ in range(threads)]
-        self._pool = ThreadPoolExecutor(threads, "camera")
+        self._crew = Crew(threads, "camera")
         self._taken = np.zeros((ranges.latency_steps[1] + 1, n, h, w, 3), np.uint8)  # a ring of the last frames
         self._now = 0  # its row of the present frame
         self._shown = np.zeros((n, h, w, 3), np.uint8)
@@ -171,11 +171,11 @@ class CameraFlaws:
             pictures[worlds] = rgb[worlds]
             return
 
-        def work_off(darkroom: _Darkroom, share: np.ndarray) -> None:
-            for world in share.tolist():
-                self._expose(world, darkroom, rgb[world], float(yaw_rate[world]), pictures[world])
+        def work_off(first: int, last: int, thread: int) -> None:
+            for world in worlds[first:last].tolist():
+                self._expose(world, self._darkrooms[thread], rgb[world], float(yaw_rate[world]), pictures[world])
 
-        list(self._pool.map(work_off, self._darkrooms, np.array_split(worlds, len(self._darkrooms))))
+        self._crew.share_out(len(worlds), work_off)
 
     def _expose(self, world: int, darkroom: _Darkroom, rgb: np.ndarray, yaw_rate: float, picture: np.ndarray) -> None:
         """Write what one camera takes of ``rgb`` into ``picture``, both (H, W, 3) uint8."""

@@ -7,14 +7,13 @@ ceiling) cannot be seen from above.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from simgym.cores import usable_cores
 from simgym.deploy.camera import Camera
 
+from ..crew import Crew
 from ..draw import Layout, Look
 from ..motion import CameraPose
 from ..scene import Part, Scene
@@ -46,7 +45,7 @@ class RasterRenderer:
             raise ValueError(f"need supersample >= 1 and sides >= 3, got {supersample} and {sides}")
         self.supersample, self.sides = int(supersample), int(sides)
         self.threads = threads or usable_cores()
-        self._pool = ThreadPoolExecutor(self.threads, "raster")
+        self._crew = Crew(self.threads, "raster")
         self._num_textures = 0 if textures is None else len(textures)
         self._textures = _mipmaps(textures)
 
@@ -136,7 +135,7 @@ class RasterRenderer:
 
     def close(self) -> None:
         """Let the threads go."""
-        self._pool.shutdown()
+        self._crew.close()
 
     def _place(self, worlds: np.ndarray) -> None:
         place.place_worlds(
@@ -167,27 +166,12 @@ class RasterRenderer:
         scratch: kernels.Scratch,
         target: kernels.Target,
     ) -> None:
-        """Share ``rows`` of ``worlds``, ``views`` and ``target`` out among threads.
-
-        Threads claim a few worlds at a time, and the caller draws what nobody claimed. A thread that another process
-        keeps from running so costs nothing, where OpenMP's barrier (numba's ``prange``) would wait milliseconds for it.
-        """
-        n, arguments = len(rows), (
+        """Share ``rows`` of ``worlds``, ``views`` and ``target`` out among threads."""
+        arguments = (
             rows, worlds, views, self._moving_pos, self._moving_quat, supersample, self._shapes, self._parts,
             self._geometry, self._paint, self._stage, self._textures, self._lamps, scratch, target,
         )  # fmt: skip
-        step = max(1, n // (4 * self.threads))
-        claims = iter(range(0, n, step))  # the interpreter lock makes each claim atomic
-
-        def work(thread: int) -> None:
-            for first in claims:
-                kernels.draw_worlds(first, min(first + step, n), thread, *arguments)
-
-        helpers = [self._pool.submit(work, thread) for thread in range(1, min(self.threads, n))]
-        work(0)
-        for helper in helpers:
-            if not helper.cancel():
-                helper.result()
+        self._crew.share_out(len(rows), lambda *share: kernels.draw_worlds(*share, *arguments))
 
     def _new_scratch(self, height: int, width: int, threads: int | None = None) -> kernels.Scratch:
         """Working memory for pictures of ``height`` x ``width`` samples, by default for all threads."""
