@@ -69,11 +69,27 @@ class PaintRanges(LiveTerms):
     texture_size_m: tuple[float, float] = span(
         (0.2, 1.5), "edge of one repeat", operation="set", live=True, unit="m", low=0.01
     )
-    light_elevation_deg: tuple[float, float] = span(
-        (25.0, 85.0), "above the horizon", operation="set", live=True, unit="deg", high=90.0
+    recolored: tuple[float, float] = span(
+        (1.0, 1.0),
+        "how far colours are from those of plain simulation, and what share of the textures is there",
+        operation="set",
+        live=True,
+        low=0.0,
+        high=1.0,
+        nominal=0,
     )
-    light: tuple[float, float] = span((0.2, 0.8), "directional intensity", operation="set", live=True, low=0.0)
-    ambient: tuple[float, float] = span((0.45, 0.9), "ambient intensity", operation="set", live=True, low=0.0)
+    light_elevation_deg: tuple[float, float] = span(
+        (25.0, 85.0), "above the horizon", operation="set", live=True, unit="deg", high=90.0, nominal=52.67
+    )
+    light_azimuth_deg: tuple[float, float] = span(
+        (0.0, 360.0), "where it shines to", operation="set", live=True, unit="deg", nominal=55.01
+    )
+    light: tuple[float, float] = span(
+        (0.2, 0.8), "directional intensity", operation="set", live=True, low=0.0, nominal=0.45
+    )
+    ambient: tuple[float, float] = span(
+        (0.45, 0.9), "ambient intensity", operation="set", live=True, low=0.0, nominal=0.6
+    )
     light_tint: tuple[float, float] = span(
         (0.8, 1.0), "of each colour channel", operation="scale", live=True, low=0.0, nominal=1
     )
@@ -410,12 +426,19 @@ MISTAKEN = replace(
         ),
     ),
 )
+# Grows from the nominal world, plain colours too, into the randomized one.
+ADR = replace(
+    RANDOMIZED,
+    name="adr",
+    randomization=replace(RANDOMIZED.randomization, look=LookRanges(recolored=(0.0, 1.0))),
+    adr=ADRConfig(enabled=True),
+)
 DOMAINS = {
     "sim": DomainConfig(),
     "randomized": RANDOMIZED,
     "lifelike": LIFELIKE,
     "mistaken": MISTAKEN,
-    "adr": replace(RANDOMIZED, name="adr", adr=ADRConfig(enabled=True)),
+    "adr": ADR,
     "standin": STANDIN,
 }
 

@@ -48,6 +48,18 @@ def test_it_begins_at_the_nominal_world():
     assert [type(steps) for steps in ranges.dynamics.action_delay_steps] == [int, int]
 
 
+def test_it_begins_with_the_picture_of_the_nominal_world():
+    pictures = []
+    for domain in (DOMAINS["sim"], DOMAINS["adr"]):
+        simulation = Simulation(chair_nav(), domain)
+        if domain.adr.enabled:
+            simulation.curriculum = make(boundary_probability=0.0)
+        simulation.reset(np.array([0]), np.array(seeds_of("train", 1)))
+        pictures.append(simulation.observe().image.astype(int))
+        simulation.close()
+    assert abs(pictures[0] - pictures[1]).max() <= 1  # its light is rounded to a hundredth of a degree
+
+
 def test_every_range_of_the_domain_takes_part():
     ranges = {
         f"{group}.{name}"

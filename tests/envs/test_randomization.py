@@ -10,7 +10,7 @@ from simgym.envs.config import DOMAINS, DomainConfig, DynamicsRanges, LookRanges
 from simgym.envs.draw import Dynamics
 from simgym.envs.dynamics import sample_dynamics
 from simgym.envs.looks import make_look
-from simgym.envs.looks.canonical import COLORS
+from simgym.envs.looks.canonical import COLORS, canonical_look
 from simgym.envs.looks.textures import PATTERNS, SIDE_PX, texture_bank
 from simgym.envs.scene import Semantic, Shape
 from simgym.envs.simulation import Simulation
@@ -35,7 +35,9 @@ MOVED_LOOK = {
     "natural_probability": 1.0,
     "texture_probability": 1.0,
     "texture_size_m": (0.2, 0.2),
+    "recolored": (0.5, 0.5),
     "light_elevation_deg": (20.0, 20.0),
+    "light_azimuth_deg": (300.0, 300.0),
     "light": (0.7, 0.7),
     "ambient": (0.3, 0.3),
     "light_tint": (0.5, 0.5),
@@ -143,12 +145,13 @@ def test_draws_of_dynamics_lie_in_their_ranges_and_reach_both_ends():
 def test_degenerate_looks_are_exact():
     exact = {"light": (0.4, 0.4), "ambient": (0.6, 0.6), "light_tint": (1.0, 1.0), "light_elevation_deg": (30.0, 30.0)}
     exact |= {"camera_height_m": (0.02, 0.02), "focal_scale": (1.05, 1.05), "texture_size_m": (0.7, 0.7)}
+    exact |= {"light_azimuth_deg": (90.0, 90.0)}
     exact |= {"camera_roll_deg": (1.0, 1.0), "camera_pitch_deg": (2.0, 2.0), "camera_yaw_deg": (3.0, 3.0)}
     for seed in range(5):
         look, facts = sampled(exact, seed)
         np.testing.assert_array_equal(look.light_rgb, np.full((1, 3), np.float32(0.4)))
         np.testing.assert_array_equal(look.ambient_rgb, np.full((1, 3), np.float32(0.6)))
-        assert look.light_dir[0, 2] == pytest.approx(-0.5)
+        np.testing.assert_allclose(look.light_dir[0], (0, np.sqrt(0.75), -0.5), atol=1e-6)
         np.testing.assert_array_equal(look.camera_offset, np.array([[0, 0, 0.02]], np.float32))
         np.testing.assert_array_equal(look.camera_rpy_rad, np.radians([[1.0, 2.0, 3.0]]).astype(np.float32))
         np.testing.assert_array_equal(look.focal_scale, np.array([1.05], np.float32))
@@ -160,6 +163,21 @@ def test_degenerate_looks_are_exact():
 def test_none_or_all_parts_are_textured(share, textured):
     look, _ = sampled({"texture_probability": share})
     assert (look.part_texture >= 0).mean() == textured
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_recolored_is_the_way_from_plain_colours_to_drawn_ones_and_changes_no_other_draw(share):
+    (full, _), (look, facts) = sampled(), sampled({"recolored": (share, share)})
+    plain = canonical_look(Simulation(CONFIG, DOMAINS["sim"]).task.scene).part_rgb
+    np.testing.assert_allclose(look.part_rgb, plain + share * (full.part_rgb - plain), rtol=0, atol=1e-6)
+    textured = look.part_texture >= 0
+    np.testing.assert_array_equal(look.part_texture[textured], full.part_texture[textured])
+    assert textured.mean() == pytest.approx(share * (full.part_texture >= 0).mean(), abs=0.1)
+    assert facts["recolored"] == share
+    for name in set(vars(look)) - {"part_rgb", "part_texture"}:
+        np.testing.assert_array_equal(getattr(look, name), getattr(full, name))
+    if share in (0, 1):  # to the bit
+        np.testing.assert_array_equal(look.part_rgb, full.part_rgb if share else plain)
 
 
 def test_brightness_and_saturation_are_those_of_the_colours():

@@ -55,11 +55,15 @@ class RandomizedLook:
         """See `LookSampler.sample`."""
         look = Look(**{name: value.copy() for name, value in vars(self._nominal).items()})
         terms = terms or self._terms
-        self._paint(rng, look, terms)
+        rank = self._paint(rng, look, terms)
         drawn = self._light(rng, look, terms) | aim_camera(rng, look, terms)
-        return look, drawn
+        share = terms.draw(rng, "recolored")  # the last of all, so that it changes no other draw
+        look.part_rgb[0] = (1 - share) * self._nominal.part_rgb[0] + share * look.part_rgb[0]
+        look.part_texture[0, rank >= share * terms.group.texture_probability] = -1
+        return look, drawn | {"recolored": share}
 
-    def _paint(self, rng: np.random.Generator, look: Look, terms: Drawing) -> None:
+    def _paint(self, rng: np.random.Generator, look: Look, terms: Drawing) -> np.ndarray:
+        """(P,) rank of every part: below `texture_probability`, it is textured."""
         parts = len(self._part_body)
         own = rng.random(parts) < 0.2
         source = np.where(own, np.arange(parts), np.searchsorted(self._part_body, self._part_body))
@@ -69,10 +73,10 @@ class RandomizedLook:
             hue, saturation, value = self._draw_natural(rng)
             source = np.where(self._leaves, np.arange(parts), source)  # whatever the pot is of
         look.part_rgb[0] = _hsv_to_rgb(hue, saturation, value)[source]
-        textured = rng.random(parts) < terms.group.texture_probability
-        texture = np.where(textured, rng.integers(len(self.textures), size=parts), -1)
+        rank, texture = rng.random(parts), rng.integers(len(self.textures), size=parts)
         look.part_texture[0] = texture[source]
         look.texture_size_m[0] = terms.draw(rng, "texture_size_m", parts)[source]
+        return rank[source]
 
     def _draw_natural(self, rng: np.random.Generator) -> np.ndarray:
         """(3, P) hue, saturation and value of every part, from the ranges of its class."""
@@ -80,7 +84,8 @@ class RandomizedLook:
         return rng.uniform(ranges[:, 0], ranges[:, 1])
 
     def _light(self, rng: np.random.Generator, look: Look, terms: Drawing) -> dict[str, Any]:
-        elevation, azimuth = np.radians(terms.draw(rng, "light_elevation_deg")), rng.uniform(0, 2 * np.pi)
+        elevation = np.radians(terms.draw(rng, "light_elevation_deg"))
+        azimuth = np.radians(terms.draw(rng, "light_azimuth_deg"))
         flat = np.cos(elevation)
         look.light_dir[0] = (flat * np.cos(azimuth), flat * np.sin(azimuth), -np.sin(elevation))
         light, ambient = terms.draw(rng, "light"), terms.draw(rng, "ambient")
