@@ -1,7 +1,7 @@
 """How often the experts succeed: ``python -m benchmarks.expert [--episodes 300] [--json results.json]``.
 
 A scripted expert that knows all there is to know is the ceiling for policies, and says whether the drawn episodes can
-be solved: ChairNav's planner and Grasp's, in both engines.
+be solved: ChairNav's planner and Grasp's, in both engines and in the stand-in for reality.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ ROWS = [
     ("ChairNav", DOMAINS["sim"]),
     ("ChairNav", DOMAINS["randomized"]),
     ("ChairNav", BULLET),
+    ("ChairNav", DOMAINS["standin"]),
     ("Grasp", DOMAINS["sim"]),
     ("Grasp", DOMAINS["randomized"]),
     ("Grasp", BULLET),
+    ("Grasp", DOMAINS["standin"]),
 ]
 
 
@@ -45,13 +47,16 @@ def main() -> None:
     """Measure, print a table, write JSON."""
     parser = _figures.parser("expert", __doc__)
     parser.add_argument("--episodes", type=int, default=300, help="for each row")
+    parser.add_argument(
+        "--domain", choices=sorted({domain.name for _, domain in ROWS}), help="only rows of this domain"
+    )
     arguments = parser.parse_args()
     print(
         f"{'task':<9} {'domain':<11} {'engine':<7} {'split':<6} {'success':>8} {'95 % interval':>16} {'target':>7} "
         f"{'SPL':>5} {'collisions':>10}"
     )
     rows = []
-    for task, domain in ROWS:
+    for task, domain in (row for row in ROWS if arguments.domain in (None, row[1].name)):
         for split in ("train", "test"):
             rows.append(row := measure(task, domain, split, arguments.episodes))
             low, high = row["success_ci95"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,9 @@ import pytest
 import simgym.preview as preview
 from simgym.config.command import run_command
 from simgym.config.schema import PreviewConfig
+from simgym.envs.config import DOMAINS
 
+TASKS = ["ChairNav", *(["Grasp"] if find_spec("pybullet_data") else [])]
 CELL, GAP = (180, 480), 8  # height and width of a cell, pixels between them
 
 
@@ -48,6 +51,16 @@ def test_a_seed_always_draws_the_same_whatever_the_grid() -> None:
     np.testing.assert_array_equal(square[:height, :width], row[:, :width])
     np.testing.assert_array_equal(square[height + GAP :, :width], row[:, 2 * (width + GAP) :][:, :width])
     assert (draw("c", "domain=randomized", "seed=6", "rows=1", "columns=1") != square[:height, :width]).any()
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_every_domain_of_every_task_can_be_looked_at(task: str, domain: str) -> None:
+    if domain == "standin" and not find_spec("pybullet"):
+        pytest.skip("needs PyBullet")
+    sheet = draw("a", f"env={task}", f"domain={domain}", "rows=1", "columns=1")
+    world, aside = np.split(sheet.astype(int), [CELL[1] // 2], axis=1)
+    assert world.std() > 10 and aside.std() > 10
 
 
 def test_impossible_settings_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

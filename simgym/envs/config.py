@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from simgym.config.option import check, option, span
@@ -12,11 +12,10 @@ from simgym.errors import UsageError
 from .draw import MAX_LAMPS
 from .places import MAX_PLACE
 from .tasks.chair_nav.config import ClutterRanges
-from .terms import CHOICES, LiveTerms, Terms, check_terms
+from .terms import CHOICES, LiveTerms, Terms, check_terms, terms_of
 
 MAX_DELAY_STEPS = 5
 DRAWN_LOOKS = {"randomized": "look", "mistaken": "mistakes"}  # and the groups of their terms
-CLASS_COLOURED = ("canonical", "mistaken")  # looks in which a thing has the colour of a class, not one of its own
 GROUPS = ("look", "mistakes", "clutter", "dynamics")  # of terms, in `RandomizationConfig`
 OFF = (0, 0)  # the range that switches off what a task may ignore
 
@@ -113,6 +112,7 @@ class MistakeRanges(MountRanges):
         live=True,
         low=0.0,
         high=1.0,
+        nominal=0,
     )
 
 
@@ -476,6 +476,32 @@ def term_groups(domain: DomainConfig) -> dict[str, Terms]:
     return {"look": look, "clutter": ranges.clutter, "dynamics": ranges.dynamics, "flaws": domain.flaws}
 
 
+def with_term_groups(domain: DomainConfig, groups: Mapping[str, Any]) -> DomainConfig:
+    """The domain with these groups of terms in the place of its own; by the names of `term_groups`."""
+    ranges = dict(groups)
+    flaws, look = ranges.pop("flaws", domain.flaws), DRAWN_LOOKS.get(domain.look, "look")
+    ranges = {look if name == "look" else name: group for name, group in ranges.items()}
+    return replace(domain, flaws=flaws, randomization=replace(domain.randomization, **ranges))
+
+
+def growing_terms(domain: DomainConfig, ignored: tuple[tuple[str, str], ...] = ()) -> Iterator[tuple[str, Field[Any]]]:
+    """Every term that is drawn from more than one value, with the group it is in.
+
+    Args:
+        domain: whose terms.
+        ignored: how keys begin that do nothing in the task, and why.
+    """
+    look = DRAWN_LOOKS.get(domain.look)
+    for group, terms in term_groups(domain).items():
+        if group == "look" and look is None:
+            continue
+        prefix = "domain.flaws." if group == "flaws" else f"domain.randomization.{look if group == 'look' else group}."
+        for name, term in terms_of(terms).items():
+            low, high = getattr(terms, name)
+            if low < high and not (prefix + name).startswith(tuple(start for start, _ in ignored)):
+                yield group, term
+
+
 def _needs(domain: DomainConfig) -> list[tuple[tuple[str, ...], bool, str, str]]:
     """What keys need to do anything: how they begin, whether they do, why not, and how to mend it."""
     ranges = tuple(f"domain.randomization.{name}." for name in GROUPS)
@@ -485,6 +511,12 @@ def _needs(domain: DomainConfig) -> list[tuple[tuple[str, ...], bool, str, str]]
             domain.randomization.enabled,
             "while randomization is off",
             "add domain.randomization.enabled=true, or take domain=randomized",
+        ),
+        (
+            tuple(f"domain.adr.{item.name}=" for item in fields(ADRConfig) if item.name != "enabled"),
+            domain.adr.enabled,
+            "while automatic domain randomization is off",
+            "add domain.adr.enabled=true, or take domain=adr",
         ),
         *(
             (

@@ -1,7 +1,7 @@
 """Automatic domain randomization: ranges that widen where a policy copes and narrow where it does not.
 
-After OpenAI et al. 2019 (arXiv:1910.07113, section 5 and algorithm 1). Every range of a `RandomizationConfig` starts at
-its nominal value and may grow up to what the domain states. With probability ``boundary_probability`` an episode pins
+After OpenAI et al. 2019 (arXiv:1910.07113, section 5 and algorithm 1). Every range of a domain's terms starts at its
+nominal value and may grow up to what the domain states. With probability ``boundary_probability`` an episode pins
 one end of one range at its present bound and draws everything else within the present ranges; the success of so many
 such episodes decides whether that bound moves out, moves in, or stays.
 """
@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from .config import ADRConfig, RandomizationConfig
-from .terms import is_whole, terms_of
+from simgym.errors import UserError
 
-GROUPS = ("look", "dynamics", "clutter")
+from .config import DomainConfig, growing_terms, term_groups, with_term_groups
+from .terms import is_whole
+
+ENDS = ("low", "high")
 SMALLEST_SHARE = 0.01  # of a full range: a width of nothing has no logarithm
 
 
@@ -29,38 +31,39 @@ class Boundary:
     index: int  # into `Curriculum.names`
     upper: bool
 
+    @property
+    def key(self) -> str:
+        """Its name in a `Curriculum.state`."""
+        return f"{self.index}/{int(self.upper)}"
+
 
 class Curriculum:
     """The present ranges, and how the policy fares at their ends.
 
     Args:
-        full: the ranges to grow into.
-        config: how fast.
+        domain: has the ranges to grow into, and how fast.
+        ignored: how keys begin that do nothing in the task, and why: their ranges take no part.
 
     Attributes:
         names: ``group.range`` of every range that can grow.
         bounds: (R, 2) the present lowest and highest values.
     """
 
-    def __init__(self, full: RandomizationConfig, config: ADRConfig) -> None:
-        self._full, self._config = full, config
-        found = [
-            (group, item)
-            for group in GROUPS
-            for name, item in terms_of(getattr(full, group)).items()
-            if np.ptp(getattr(getattr(full, group), name)) > 0
-        ]
+    def __init__(self, domain: DomainConfig, ignored: tuple[tuple[str, str], ...] = ()) -> None:
+        self._full, self._config, groups = domain, domain.adr, term_groups(domain)
+        found = list(growing_terms(domain, ignored))
         self.names = tuple(f"{group}.{item.name}" for group, item in found)
         self._places = [(group, item.name) for group, item in found]
-        self._limits = np.array([getattr(getattr(full, group), item.name) for group, item in found], float)  # (R, 2)
+        self._limits = np.array([getattr(groups[group], item.name) for group, item in found], float)  # (R, 2)
         self._whole = np.array([is_whole(item) for _, item in found])
         nominal = np.array([_nominal(item, limits) for (_, item), limits in zip(found, self._limits, strict=True)])
         self.bounds = np.stack([nominal, nominal], axis=1)
-        self._step = config.step * (self._limits[:, 1] - self._limits[:, 0])  # (R,)
+        self._step = domain.adr.step * (self._limits[:, 1] - self._limits[:, 0])  # (R,)
         self._outcomes: dict[Boundary, list[bool]] = {}
+        self._rates: dict[Boundary, float] = {}  # of success, when a boundary was last decided on
 
-    def draw(self, rng: np.random.Generator) -> tuple[RandomizationConfig, Boundary | None]:
-        """The ranges of one episode, and the boundary that it pins, if any."""
+    def draw(self, rng: np.random.Generator) -> tuple[DomainConfig, Boundary | None]:
+        """The domain of one episode, with the present ranges, and the boundary that it pins, if any."""
         pin = None
         if self.names and rng.random() < self._config.boundary_probability:
             pin = Boundary(int(rng.integers(len(self.names))), bool(rng.random() < 0.5))
@@ -71,8 +74,9 @@ class Curriculum:
                 low = high = high if pin.upper else low
             kind = round if self._whole[index] else float
             groups.setdefault(group, {})[name] = (kind(low), kind(high))
-        changed = {group: replace(getattr(self._full, group), **ranges) for group, ranges in groups.items()}
-        return replace(self._full, **changed), pin
+        full = term_groups(self._full)
+        changed = {group: replace(full[group], **ranges) for group, ranges in groups.items()}
+        return with_term_groups(self._full, changed), pin
 
     def record(self, boundary: Boundary, success: bool) -> None:
         """Take in how an episode at a boundary ended; moves the boundary once enough of them have."""
@@ -80,7 +84,7 @@ class Curriculum:
         outcomes.append(success)
         if len(outcomes) < self._config.episodes:
             return
-        rate = sum(outcomes) / len(outcomes)
+        rate = self._rates[boundary] = sum(outcomes) / len(outcomes)
         outcomes.clear()
         if rate >= self._config.widen_at:
             self._move(boundary, outwards=True)
@@ -104,32 +108,44 @@ class Curriculum:
         return float(np.log(np.maximum(share, SMALLEST_SHARE)).mean())
 
     def facts(self) -> dict[str, float]:
-        """Both bounds of every range and the entropy, by name, for logs."""
-        ends = {
-            f"{name}/{end}": float(self.bounds[i, k])
-            for i, name in enumerate(self.names)
-            for k, end in enumerate(("low", "high"))
-        }
-        return ends | {"entropy": self.entropy}
+        """Both bounds of every range, how often it went well there, and the entropy, by name, for logs."""
+        ends = [(i, bool(k), f"{name}/{end}") for i, name in enumerate(self.names) for k, end in enumerate(ENDS)]
+        bounds = {name: float(self.bounds[i, int(upper)]) for i, upper, name in ends}
+        rates = {f"{name}_success": self._rates.get(Boundary(i, upper)) for i, upper, name in ends}
+        return bounds | {name: rate for name, rate in rates.items() if rate is not None} | {"entropy": self.entropy}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: plain numbers, strings, lists and dicts."""
-        outcomes = {f"{b.index}/{int(b.upper)}": list(row) for b, row in self._outcomes.items()}
-        return {"names": list(self.names), "bounds": self.bounds.tolist(), "outcomes": outcomes}
+        outcomes = {b.key: list(row) for b, row in self._outcomes.items()}
+        rates = {b.key: rate for b, rate in self._rates.items()}
+        return {"names": list(self.names), "bounds": self.bounds.tolist(), "outcomes": outcomes, "rates": rates}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`. Raises ValueError for that of other ranges."""
+        """Go on from `state`. Raises UserError for that of other ranges."""
         if tuple(state["names"]) != self.names:
-            raise ValueError(f"the curriculum was of other ranges: {', '.join(state['names'])}")
+            raise UserError(
+                f"the checkpoint's curriculum is of other ranges ({', '.join(state['names'])}) than this version's: "
+                "begin anew, with start= to keep the weights"
+            )
         self.bounds = np.array(state["bounds"], float)
-        self._outcomes = {}
-        for key, row in state["outcomes"].items():
-            index, upper = key.split("/")
-            self._outcomes[Boundary(int(index), upper == "1")] = [bool(value) for value in row]
+        self._outcomes = {_boundary(key): [bool(value) for value in row] for key, row in state["outcomes"].items()}
+        self._rates = {_boundary(key): float(rate) for key, rate in state["rates"].items()}
+
+
+def _boundary(key: str) -> Boundary:
+    """From its name in a `Curriculum.state`."""
+    index, upper = key.split("/")
+    return Boundary(int(index), upper == "1")
 
 
 def _nominal(item: Field[Any], limits: np.ndarray) -> float:
-    """Where a range starts: what it stands for where nothing is randomized, or the nearest value to it."""
-    stated = item.metadata.get("nominal")
+    """Where a range starts: what it stands for where nothing is randomized, or the nearest value to it.
+
+    That is what the term declares, else its default if this is one value (flaws are off), else the middle.
+    """
+    stated: Any = item.metadata.get("nominal")
+    default: Any = item.default
+    if stated is None and default[0] == default[1]:
+        stated = default[0]
     middle = math.fsum(limits) / 2
     return float(np.clip(middle if stated is None else stated, *limits))

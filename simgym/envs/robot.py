@@ -10,6 +10,7 @@ import numpy as np
 
 from simgym.errors import UserError
 
+from .hull import convex_hull
 from .quaternion import from_rpy, rotate
 from .renderers.shapes import load_mesh
 from .scene import IDENTITY_QUAT, Body, Part, Semantic, Shape
@@ -129,11 +130,11 @@ def read_part(visual: ET.Element, path: Path) -> Part:
     if shape is None:
         raise RobotError(f"{path}: a <{visual.tag}> has no geometry")
     quat = from_rpy(rpy) if any(rpy) else IDENTITY_QUAT
-    kind, size, mesh = _shape(shape, path)
+    kind, size, mesh = _shape(shape, path, collides=visual.tag == "collision")
     return Part(kind, Semantic.ROBOT, size, pos, quat, mesh=mesh)
 
 
-def _shape(shape: ET.Element, path: Path) -> tuple[Shape, tuple[float, float, float], Path | None]:
+def _shape(shape: ET.Element, path: Path, collides: bool) -> tuple[Shape, tuple[float, float, float], Path | None]:
     try:
         if shape.tag == "box":
             x, y, z = read_vector(shape.attrib["size"])
@@ -143,17 +144,20 @@ def _shape(shape: ET.Element, path: Path) -> tuple[Shape, tuple[float, float, fl
         if shape.tag == "sphere":
             return Shape.SPHERE, (float(shape.attrib["radius"]), 0.0, 0.0), None
         if shape.tag == "mesh":
-            return Shape.MESH, read_vector(shape.get("scale"), (1.0, 1.0, 1.0)), _mesh(shape, path)
+            return Shape.MESH, read_vector(shape.get("scale"), (1.0, 1.0, 1.0)), _mesh(shape, path, collides)
     except (KeyError, ValueError) as error:
         raise RobotError(f"{path}: a <{shape.tag}> lacks a number or has a wrong one ({error})") from error
     raise RobotError(f"{path}: unknown geometry <{shape.tag}>; use box, cylinder, sphere or mesh")
 
 
-def _mesh(shape: ET.Element, path: Path) -> Path:
-    """The file of a <mesh>, which must be readable."""
+def _mesh(shape: ET.Element, path: Path, collides: bool) -> Path:
+    """The file of a <mesh>, which must be readable, and solid where something can touch it."""
     file = mesh_file(path, shape.attrib["filename"])
     try:
-        load_mesh(file)
+        if collides:
+            convex_hull(file)
+        else:
+            load_mesh(file)
     except (ValueError, OSError) as error:
         raise RobotError(f"{path}: {error}") from error
     return file

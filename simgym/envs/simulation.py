@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,13 @@ from simgym.errors import UsageError
 
 from .arm import Arm
 from .camera_flaws import CameraFlaws
-from .config import CLASS_COLOURED, DomainConfig, RandomizationConfig, check_domain, term_groups
+from .config import DomainConfig, check_domain, term_groups
 from .curriculum import Boundary, Curriculum
 from .draw import Draw, Dynamics, Layout, Look, Setting
 from .drive import CommandPath
 from .dynamics import sample_dynamics
 from .engines import make_engine
-from .looks import make_look, paint_objects
+from .looks import make_look
 from .motion import CameraPose
 from .places import SPLITS, place_of
 from .renderers import Frames, make_renderer
@@ -155,16 +155,16 @@ class Simulation:
     def _draw(self, world: int, seed: int, startup_seed: int = 0) -> Draw:
         """Draw layout, look and dynamics from separate streams, so that switching one off leaves the others alone."""
         place = place_of(self.domain.place, seed, self.split) if self.domain.look == "photo" else None
-        ranges = self._ranges(world, seed)
-        clutter = Drawing(ranges.clutter, startup_seed, seed) if ranges.enabled else None
+        domain = self._drawn_domain(world, seed)
+        randomizes, groups = domain.randomization.enabled, term_groups(domain)
+        clutter = Drawing(groups["clutter"], startup_seed, seed) if randomizes else None
         layout_rng = np.random.default_rng([seed, LAYOUT_STREAM])
         layout, plan = self.task.sample(layout_rng, self.split, seed, place, clutter)
         self.task.begin(world, layout, plan)
-        groups = term_groups(replace(self.domain, randomization=ranges))
         episode = _Episode(seed, startup_seed, Setting(layout, plan.kinds, place), groups)
         self._episodes[world], self._noise[world] = episode, episode.rng(MEASUREMENT_STREAM)
         look, look_facts = self._draw_look(episode)
-        dynamics, dynamics_facts = self._draw_dynamics(episode) if ranges.enabled else (Dynamics.nominal(1), {})
+        dynamics, dynamics_facts = self._draw_dynamics(episode) if randomizes else (Dynamics.nominal(1), {})
         flaws = self.flaws.apply(world, seed, episode.unit_seed, float(look.focal_scale[0]), episode.terms("flaws"))
         self.draws[world] = {
             "episode_seed": seed,
@@ -179,10 +179,7 @@ class Simulation:
         return Draw(layout, look, dynamics)
 
     def _draw_look(self, episode: _Episode) -> tuple[Look, dict[str, Any]]:
-        look, facts = self._look.sample(episode.rng(LOOK_STREAM), episode.setting, episode.terms("look"))
-        if self.domain.shown_look not in CLASS_COLOURED:
-            paint_objects(look, episode.setting.layout, self.task.scene)
-        return look, facts
+        return self._look.sample(episode.rng(LOOK_STREAM), episode.setting, episode.terms("look"))
 
     def _draw_dynamics(self, episode: _Episode) -> tuple[Dynamics, dict[str, Any]]:
         return sample_dynamics(episode.rng(DYNAMICS_STREAM), episode.terms("dynamics"))
@@ -210,12 +207,12 @@ class Simulation:
     def _steps_to_next(self, terms: Drawing) -> int:
         return max(1, round(terms.next_interval_s() / self.task.control_dt_s))
 
-    def _ranges(self, world: int, seed: int) -> RandomizationConfig:
-        """What this episode is drawn from: the domain's ranges, or those that the curriculum has come to."""
+    def _drawn_domain(self, world: int, seed: int) -> DomainConfig:
+        """What this episode is drawn from: the domain, or the ranges that the curriculum has come to."""
         if self.curriculum is None:
-            return self.domain.randomization
-        ranges, self._pins[world] = self.curriculum.draw(np.random.default_rng([seed, CURRICULUM_STREAM]))
-        return ranges
+            return self.domain
+        domain, self._pins[world] = self.curriculum.draw(np.random.default_rng([seed, CURRICULUM_STREAM]))
+        return domain
 
     def report_to_curriculum(self, world: int) -> None:
         """Tell the curriculum, if there is one, how the episode that has just ended in ``world`` went."""

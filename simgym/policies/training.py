@@ -266,7 +266,7 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
     remove_leftovers(out)
     simulation = Simulation(config.env, config.domain, config.algo.num_envs, "train")
     if config.domain.adr.enabled:
-        simulation.curriculum = Curriculum(config.domain.randomization, config.domain.adr)
+        simulation.curriculum = Curriculum(config.domain, simulation.task.ignored)
     env = build_env(config, simulation)
     model = build_model(config, env, out / "tensorboard")
     checkpoint = latest_checkpoint(out) if resume else None

@@ -228,7 +228,8 @@ def test_a_table_without_room_names_the_seed(monkeypatch):
 
 
 @pytest.mark.parametrize("engine", ["mujoco", "bullet"])
-def test_physics_that_fails_ends_the_episode_and_warns_with_the_draw(engine):
+def test_physics_that_fails_ends_the_episode_and_warns_with_the_draw(engine, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes a log
     simulation = Simulation(GraspConfig(), replace(DOMAINS["sim"], engine=engine), 2)
     simulation.reset(np.arange(2), np.array([2, 4]))
     at = simulation.engine.state.moving_pos.copy()

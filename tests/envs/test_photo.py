@@ -283,12 +283,12 @@ def test_unreadable_files_are_left_out_and_counted(tmp_path, caplog):
     folder = write_pictures(tmp_path / "a", 2)
     (folder / "notes.txt").write_text("not a picture")
     (folder / "empty.png").write_bytes(b"")
-    (folder / "deeper").mkdir()
+    write_pictures(folder / "deeper", 3)
     made = simulation(textures=str(folder))
     made.reset(np.array([0]), np.array([4]))
     facts = made.draws[0]["look"]
-    assert (facts["textures_read"], facts["textures_skipped"]) == (2, 2)
-    assert "2 of 4 files" in caplog.text
+    assert (facts["textures_read"], facts["textures_skipped"]) == (5, 2)
+    assert "2 of 7 files" in caplog.text
 
 
 def test_one_picture_serves_every_place(tmp_path):

@@ -52,6 +52,12 @@ def test_an_objs_polygons_negative_indices_and_texture_coordinates_are_read(tmp_
     np.testing.assert_array_equal(mesh.uvs[1], [(0, 0), (2, 2), (0, 2)])
 
 
+def test_the_second_texture_coordinate_may_be_left_out(tmp_path):
+    path = tmp_path / "stripes.obj"
+    path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0.5\nvt 1 0\nf 1/1 2/2 3/1\n")
+    np.testing.assert_array_equal(load_mesh(path).uvs[0], [(0.5, 0), (1, 0), (0.5, 0)])
+
+
 @pytest.mark.parametrize(
     "name, content, message",
     [
@@ -62,6 +68,7 @@ def test_an_objs_polygons_negative_indices_and_texture_coordinates_are_read(tmp_
         ("short.obj", b"v 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "not a readable OBJ"),
         ("dangling.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "a vertex that is not there"),
         ("texture.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1/1 2/2 3/5\n", "not a readable OBJ"),
+        ("nan.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 nan\nf 1/1 2/1 3/1\n", "not a finite number"),
         ("cut.stl", b"x" * 80 + (9).to_bytes(4, "little") + b"y" * 70, "a binary STL of 9 triangles has 534"),
         ("cut_text.stl", b"solid a\nvertex 0 0 0\nvertex 0 1 0\n", "not complete"),
         ("tiny.stl", b"", "not a readable STL"),

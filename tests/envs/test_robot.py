@@ -1,6 +1,8 @@
 """Reading robots from URDF: the rover's measures, other robots by path, and one clear error for each broken file."""
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -239,6 +241,46 @@ def test_a_broken_urdf_is_one_clear_error(write_urdf, name):
     message = str(caught.value)
     assert hint in message and "robot.urdf" in message
     assert "\n" not in message
+
+
+MESHES = {
+    "flat.obj": "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n",
+    "solid.obj": "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n",
+    "solid.stl": """solid a
+        vertex 0 0 0 vertex 0 1 0 vertex 1 0 0
+        vertex 0 0 0 vertex 1 0 0 vertex 0 0 1
+        vertex 1 0 0 vertex 0 1 0 vertex 0 0 1
+        vertex 0 0 0 vertex 0 0 1 vertex 0 1 0
+        endsolid""",
+}
+INERTIAL = '<inertial><mass value="0.1"/><inertia ixx="1e-4" iyy="1e-4" izz="1e-4" ixy="0" ixz="0" iyz="0"/></inertial>'
+
+
+def with_lidar_mesh(file: Path) -> str:
+    """The rover with a mesh that collides."""
+    file.write_text(MESHES[file.name])
+    lidar = LIDAR.format(geometry=f'<mesh filename="{file}" scale="0.1 0.1 0.1"/>', rpy="0 0 0")
+    return ROVER.replace("</robot>", lidar.replace("<collision>", f"{INERTIAL}<collision>"))
+
+
+def test_a_flat_mesh_cannot_be_touched_and_is_refused(write_urdf, tmp_path):
+    with pytest.raises(RobotError, match=r"robot\.urdf: .*flat\.obj: the mesh is flat"):
+        load_robot(write_urdf(with_lidar_mesh(tmp_path / "flat.obj")))
+
+
+@pytest.mark.parametrize(
+    ("file", "engine"), [("solid.obj", "mujoco"), ("solid.obj", "bullet"), ("solid.stl", "bullet")]
+)
+def test_a_mesh_collides_in_every_engine(write_urdf, tmp_path, engine, file):
+    """An STL that is text: MuJoCo refuses it, and Bullet by itself crashes over it."""
+    if engine == "bullet":
+        pytest.importorskip("pybullet")
+    robot = write_urdf(with_lidar_mesh(tmp_path / file))
+    simulation = Simulation(chair_nav(robot=robot), replace(DOMAINS["sim"], engine=engine))
+    simulation.reset(np.array([0]), np.array([4]))
+    simulation.step(np.zeros((1, 2)))
+    assert not simulation.engine.state.failed.any()
+    simulation.close()
 
 
 @pytest.mark.parametrize("name", ["walker", "nowhere/robot.urdf"])

@@ -37,11 +37,11 @@ TASKS = ["ChairNav", *(["Grasp"] if find_spec("pybullet_data") else [])]
 PINNED = {
     ("ChairNav", "sim"): "30d60a021edb37cf",
     ("ChairNav", "randomized"): "253fd66e60bc4c85",
-    ("ChairNav", "adr"): "3930571f512a7cf2",
+    ("ChairNav", "adr"): "9ca0b11a733e8a1c",
     ("ChairNav", "standin"): "0f9c4796fb8ef60e",
     ("Grasp", "sim"): "1cdc6375e6af081f",
     ("Grasp", "randomized"): "f6c31a158ee68734",
-    ("Grasp", "adr"): "64d9902de5847ec4",
+    ("Grasp", "adr"): "704d9e0679b98cd8",
     ("Grasp", "standin"): "97e5648cfa6a0be5",
 }
 
@@ -92,7 +92,7 @@ def test_default_settings_draw_what_they_always_drew(task: str, name: str) -> No
     domain = DOMAINS[name]
     simulation = Simulation(CONFIGS[task], domain)
     if domain.adr.enabled:
-        simulation.curriculum = curriculum = Curriculum(domain.randomization, ADRConfig(enabled=True))
+        simulation.curriculum = curriculum = Curriculum(domain)
         groups = (key.split(".") for key in curriculum.names)
         curriculum.bounds[:] = [getattr(getattr(domain.randomization, group), item) for group, item in groups]
     assert digest(simulation, (0, 6, 123456)) == PINNED[task, name]
@@ -214,11 +214,11 @@ def test_growing_ranges_keep_distributions_and_modes_and_resume() -> None:
     domain = replace(domain, name="adr", adr=ADRConfig(enabled=True, episodes=2, step=0.25))
     draws = []
     for resumes in (False, True):
-        curriculum, rng = Curriculum(domain.randomization, domain.adr), np.random.default_rng(0)
+        curriculum, rng = Curriculum(domain), np.random.default_rng(0)
         for episode in range(400):
             if resumes and episode == 200:
                 state = json.loads(json.dumps(curriculum.state()))
-                curriculum = Curriculum(domain.randomization, domain.adr)
+                curriculum = Curriculum(domain)
                 curriculum.restore(state)
             pin = curriculum.draw(rng)[1]
             if pin is not None:
@@ -253,6 +253,17 @@ def test_growing_ranges_keep_distributions_and_modes_and_resume() -> None:
 )
 def test_a_term_that_cannot_be_honoured_is_one_line(changes: dict[str, Any], expected: str) -> None:
     assert expected in refused(randomized(dynamics=changes))
+
+
+def test_how_ranges_grow_is_refused_where_they_do_not() -> None:
+    assert "domain.adr.step=0.2 does nothing while automatic domain randomization is off" in refused(
+        replace(DOMAINS["randomized"], adr=ADRConfig(step=0.2))
+    )
+    for off in (
+        replace(DOMAINS["adr"], adr=ADRConfig()),
+        replace(DOMAINS["adr"], adr=ADRConfig(enabled=True, step=0.2)),
+    ):
+        Simulation(CONFIGS["ChairNav"], off).close()
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_every_look_term_changes_the_picture_at_a_reset_and_live_ones_within_an_
 
     nominal = pictures()
     for name in terms_of(LookRanges):
-        low, high = getattr(LookRanges(), name)
+        low, high = getattr(DOMAINS["adr"].randomization.look, name)  # of which each is wide
         assert not np.array_equal(pictures(**{name: (low, low)})[0], nominal[0]), name
         if name in LIVE[LookRanges]:
             ranges = {name: (low, high)}

@@ -71,6 +71,15 @@ def names(folder: str) -> list[str]:
     return sorted(path.name for path in Path(folder).iterdir())
 
 
+@pytest.mark.parametrize("task", ["ChairNav", "Grasp"])
+@pytest.mark.parametrize("words", [("domain.engine=bullet",), ("domain=standin",)])
+def test_every_task_is_judged_on_the_other_engine_and_in_the_stand_in(task: str, words: tuple[str, ...]) -> None:
+    pytest.importorskip("pybullet_data")
+    limits = ("env.time_limit_s=2", "episodes=2", "num_envs=2")
+    assert run(f"env={task}", "policy=expert", *words, *limits, "out=here") == 0
+    assert len(Path("here/episodes.csv").read_text().splitlines()) == 3
+
+
 def test_it_writes_numbers_episodes_and_a_report(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("env=ChairNav", "policy=expert", "episodes=6", "num_envs=4", "out=here") == 0
     assert names("here") == ["config.yaml", "episodes.csv", "eval.json", "report.html"]

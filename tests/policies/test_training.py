@@ -156,11 +156,11 @@ def test_weights_that_do_not_fit_are_one_clear_line(tiny_model: Callable[..., PP
         saving.begin_with(path, model)
 
 
-def test_a_policy_for_another_task_comes_out_as_a_bundle_too(tmp_path: Path) -> None:
+def test_a_policy_for_another_task_and_engine_comes_out_as_a_bundle_too(tmp_path: Path) -> None:
     pytest.importorskip("pybullet_data", reason="it has the arm's description")
     out = tmp_path / "grasp"
     small = [*TINY, "algo.imitation_batch_size=32", "algo.total_steps=128", "env.time_limit_s=2"]
-    process = start(out, "env=Grasp", *small, f"out={out}")
+    process = start(out, "env=Grasp", "domain.engine=bullet", *small, f"out={out}")
     printed = process.communicate(timeout=300)[0]
     assert process.returncode == 0, printed
     policy = Policy(out / "policy.onnx")
@@ -211,6 +211,8 @@ def test_tensorboard_has_the_usual_tags(left_alone: Path) -> None:
         "reward/collision",
         "train/loss",
         "time/fps",
+        "adr/entropy",
+        "adr/dynamics.mass_scale/high",
     }
 
 

@@ -108,9 +108,10 @@ class BulletBase(ABC, Generic[RobotT]):
         return 0
 
     def _write_hulls(self) -> dict[Path, Path]:
-        """A file of the hull of each of the scene's meshes: Bullet does not read every mesh that we do."""
-        parts = self._scene.parts[: self._scene.num_placed_parts]
-        meshes = dict.fromkeys(part.mesh for part in parts if part.mesh is not None and part.collides)
+        """A file of the hull of each mesh that collides: Bullet crashes over some meshes that we read."""
+        parts = [part for part in self._scene.parts[: self._scene.num_placed_parts] if part.collides]
+        parts += [part for body in self._rigid for part in body.shapes]
+        meshes = dict.fromkeys(part.mesh for part in parts if part.mesh is not None)
         if not meshes:
             return {}
         folder = Path(tempfile.mkdtemp(prefix="simgym-hulls-"))  # Bullet takes meshes from files only
@@ -250,9 +251,7 @@ class BulletBase(ABC, Generic[RobotT]):
             halfExtents=size.tolist(),
             radii=size[:, 0].tolist(),
             lengths=(2 * size[:, 1]).tolist(),
-            fileNames=[
-                "" if part.mesh is None else str(self._hulls.get(part.mesh, part.mesh.resolve())) for part in parts
-            ],
+            fileNames=["" if part.mesh is None else str(self._hulls[part.mesh]) for part in parts],
             meshScales=size.tolist(),
             planeNormals=[[0, 0, 1]] * len(parts),
             collisionFramePositions=np.broadcast_to(pos, (len(parts), 3)).tolist(),

@@ -9,7 +9,7 @@ import numpy as np
 from simgym.errors import UsageError
 
 from ..config import DomainConfig
-from ..draw import Layout, Look, Setting
+from ..draw import Look, Setting
 from ..scene import Scene
 from ..terms import Drawing
 
@@ -31,12 +31,6 @@ class LookSampler(Protocol):
             setting: the room to paint; looks that paint all rooms alike need none.
             terms: of this episode, in place of the domain's, for the look that has some.
         """
-
-
-def paint_objects(look: Look, layout: Layout, scene: Scene) -> None:
-    """Give the scene's objects the colours that the layout drew for them: a task may hold some out for `test`."""
-    for k in range(len(scene.objects)):
-        look.part_rgb[:, scene.part_range(scene.num_fixed + k)] = layout.object_rgb[:, k, None]
 
 
 def make_look(domain: DomainConfig, scene: Scene) -> LookSampler:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..draw import Look, Setting
+from ..draw import Layout, Look, Setting
 from ..scene import Scene, Semantic, Shape
 from ..terms import Drawing
 
@@ -48,6 +48,12 @@ def canonical_look(scene: Scene) -> Look:
         camera_rpy_rad=np.zeros((1, 3), np.float32),
         focal_scale=np.ones(1, np.float32),
     )
+
+
+def paint_objects(look: Look, layout: Layout, scene: Scene) -> None:
+    """Give the scene's objects the colours that the layout drew for them: a task may hold some out for `test`."""
+    for k in range(len(scene.objects)):
+        look.part_rgb[:, scene.part_range(scene.num_fixed + k)] = layout.object_rgb[:, k, None]
 
 
 def decoration(scene: Scene) -> np.ndarray:

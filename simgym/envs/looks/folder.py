@@ -23,7 +23,8 @@ def folder_bank(folder: str) -> tuple[np.ndarray, dict[str, tuple[int, ...]], di
     Pictures, doors, windows and rugs stay generated, because they are shown whole.
 
     Args:
-        folder: its files are taken in the order of their names; what is no readable picture is left out and counted.
+        folder: its files, also in subfolders, are taken in the order of their paths; what is no readable picture is
+            left out and counted.
 
     Returns:
         The bank, the rows of each material, and how many files were read and left out.
@@ -34,7 +35,7 @@ def folder_bank(folder: str) -> tuple[np.ndarray, dict[str, tuple[int, ...]], di
     path = Path(folder)
     if not path.is_dir():
         raise UserError(f"domain.textures={folder}: no such folder; give one with pictures (.jpg, .png)")
-    files = sorted(file for file in path.iterdir() if file.is_file())
+    files = sorted(file for file in path.rglob("*") if file.is_file())
     pictures = [picture for picture in map(_read, files) if picture is not None]
     if not pictures:
         raise UserError(

@@ -16,7 +16,7 @@ from ..config import PhotoRanges
 from ..draw import Look, Setting
 from ..scene import Scene, Semantic, Shape
 from ..terms import Drawing
-from .canonical import canonical_look
+from .canonical import canonical_look, paint_objects
 from .folder import folder_bank
 from .materials import SHOWN_WHOLE, texture_bank
 
@@ -84,7 +84,7 @@ class PhotoLook:
 
     def __init__(self, scene: Scene, ranges: PhotoRanges, folder: str | None = None) -> None:
         """Raises UserError for a folder without readable pictures."""
-        self._ranges, self._nominal = ranges, canonical_look(scene)
+        self._ranges, self._scene, self._nominal = ranges, scene, canonical_look(scene)
         self._folder_facts: dict[str, Any] = {}
         if folder is None:
             self.textures, self._rows = texture_bank()
@@ -107,6 +107,7 @@ class PhotoLook:
         place = self.place(setting.place)
         look = Look(**{name: value.copy() for name, value in vars(self._nominal).items()})
         drawn = self._paint(rng, look, setting, place) | self._light(rng, look, setting, place)
+        paint_objects(look, setting.layout, self._scene)
         _mount(look, place.camera)
         return look, {"place": setting.place} | drawn | place.camera | self._folder_facts
 

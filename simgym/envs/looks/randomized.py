@@ -14,7 +14,7 @@ from ..config import LookRanges
 from ..draw import Look, Setting
 from ..scene import Scene, Semantic, Shape
 from ..terms import Drawing
-from .canonical import canonical_look
+from .canonical import canonical_look, paint_objects
 from .textures import texture_bank
 
 WOOD = ((0.04, 0.11), (0.3, 0.7), (0.2, 0.85))  # ranges of hue, saturation and value
@@ -40,7 +40,7 @@ class RandomizedLook:
 
     def __init__(self, scene: Scene, ranges: LookRanges) -> None:
         self._terms, self._nominal = Drawing(ranges), canonical_look(scene)
-        self._part_body = scene.part_body
+        self._scene, self._part_body = scene, scene.part_body
         leaves = [part.semantic == Semantic.PLANT and part.shape == Shape.SPHERE for part in scene.parts]
         self._natural = [  # of each part, the ranges (K, 3, 2) of its hue, saturation and value, one of them by chance
             np.array((LEAVES,) if leafy else NATURAL.get(part.semantic, FURNITURE))
@@ -56,6 +56,8 @@ class RandomizedLook:
         look = Look(**{name: value.copy() for name, value in vars(self._nominal).items()})
         terms = terms or self._terms
         rank = self._paint(rng, look, terms)
+        if setting is not None:
+            paint_objects(look, setting.layout, self._scene)
         drawn = self._light(rng, look, terms) | aim_camera(rng, look, terms)
         share = terms.draw(rng, "recolored")  # the last of all, so that it changes no other draw
         look.part_rgb[0] = (1 - share) * self._nominal.part_rgb[0] + share * look.part_rgb[0]
@@ -92,7 +94,8 @@ class RandomizedLook:
         tint = terms.draw(rng, "light_tint", 6)
         look.light_rgb[0] = light * tint[:3]
         look.ambient_rgb[0] = ambient * tint[3:]
-        return {"light": light, "ambient": ambient, "light_elevation_deg": float(np.degrees(elevation))}
+        degrees = {"light_elevation_deg": float(np.degrees(elevation)), "light_azimuth_deg": float(np.degrees(azimuth))}
+        return {"light": light, "ambient": ambient} | degrees
 
 
 def aim_camera(rng: np.random.Generator, look: Look, terms: Drawing) -> dict[str, Any]:

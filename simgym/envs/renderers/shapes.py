@@ -168,8 +168,8 @@ def load_mesh(path: Path) -> UnitShape:
             raise ValueError("it holds no triangles")
         if triangles.min() < 0 or triangles.max() >= len(vertices):
             raise ValueError("a face names a vertex that is not there")
-        if not np.isfinite(vertices).all():
-            raise ValueError("a vertex is not a finite number")
+        if not np.isfinite(vertices).all() or (uvs is not None and not np.isfinite(uvs).all()):
+            raise ValueError("a coordinate is not a finite number")
     except (ValueError, IndexError) as error:
         raise ValueError(f"{path}: not a readable {path.suffix[1:].upper()} mesh: {error}") from error
     axes = (ONE, ONE)
@@ -187,7 +187,7 @@ def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         if word == "v":
             vertices.append([float(x) for x in values[:3]])
         elif word == "vt":
-            texture.append([float(x) for x in values[:2]])
+            texture.append([float(x) for x in [*values, "0"][:2]])  # the second may be left out
         elif word == "f":
             corners = [(value + "//").split("/")[:2] for value in values]
             index = [_obj_index(c[0], len(vertices)) for c in corners]
