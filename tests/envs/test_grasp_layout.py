@@ -1,5 +1,6 @@
 """Things and layouts of Grasp: they fit their slots, stand on the table, apart, can be taken; what is held out."""
 
+import functools
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from simgym.envs.scene import Scene, Semantic, Shape
 from simgym.envs.tasks.chair_nav.config import ClutterRanges
 from simgym.envs.tasks.grasp.config import GraspConfig, GraspLayoutConfig
 from simgym.envs.tasks.grasp.layout import GAP_M, HUES, PLACES_M, LayoutSampler, objects
-from simgym.envs.tasks.grasp.objects import ANY_YAW, HELD_OUT, KNOWN, LOWEST_M, THINGS, Sizes, assembly
+from simgym.envs.tasks.grasp.objects import ANY_YAW, HELD_OUT, KNOWN, LOWEST_M, THINGS, Builder, Sizes, assembly
 from simgym.envs.tasks.grasp.room import TABLE_TOP_M, room_bodies
 from simgym.envs.tasks.grasp.task import OPEN_M, REACH_M, Grasp
 from simgym.envs.tasks.slots import Slot
@@ -24,7 +25,12 @@ pytest.importorskip("pybullet_data", reason="the Panda's description comes with 
 HAND_M = np.hypot(0.1, 0.03)  # from its middle to its corners
 CONFIG = GraspLayoutConfig()
 SCENE = Scene(room_bodies(ClutterRanges()), objects=objects(CONFIG))
-BUILDERS = {**THINGS["train"], **THINGS["test"], "assembly": assembly}
+BUILDERS: dict[str, Builder] = {
+    **THINGS["train"],
+    **THINGS["test"],
+    "assembly": assembly,
+    "assembly with thin ends": functools.partial(assembly, thin_ends=0.5),
+}
 CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 TURNS = np.linspace(0, 2 * np.pi, 48, endpoint=False)
 RIMS = np.array([(np.cos(a), np.sin(a), z) for a in TURNS for z in (-1, 1)])
@@ -57,6 +63,22 @@ def test_a_thing_stands_on_the_table_within_its_bounding_box(kind, share):
         slack = 0.09 if kind == "bowl" else 1e-6  # corners of boxes around a circle
         reach = np.abs(np.stack([low, high])[:, :2]).max(0)
         assert (reach <= np.array(thing.half_m) * (1 + slack)).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_so_many_ends_of_lying_assemblies_are_thin(share):
+    ends = []
+    for seed in range(400):
+        layout, parts = Layout.nominal(SCENE, 1), SCENE.part_range(SCENE.num_fixed)
+        layout.part_visible[0, parts] = False
+        slot = Slot(layout, parts, tuple(part.shape for part in SCENE.objects[0].parts))
+        thing = assembly(slot, Sizes(np.random.default_rng(seed), KNOWN), share)
+        size = layout.part_size[0, parts][layout.part_visible[0, parts]]
+        if thing.height_m < 0.03:  # it lies
+            ends += (size[1:, 0] <= 0.012).tolist()
+    assert len(ends) > 50
+    others = 0.28  # that are as thin by chance
+    assert np.mean(ends) == pytest.approx(share + (1 - share) * others, abs=0.1 if share < 1 else 0)
 
 
 ANGLES = (0.0, 0.4, math.pi / 4, 1.2, math.pi / 2)

@@ -17,6 +17,12 @@ class GraspLayoutConfig:
     objects: tuple[int, int] = span((1, 5), "objects on the table", low=1, high=5)
     mass_kg: tuple[float, float] = span((0.05, 0.4), "of an object", unit="kg", low=0.01, high=1.0)
     friction: tuple[float, float] = span((0.6, 1.1), "sliding, of an object's surface", low=0.3, high=2.0)
+    thin_ends: float = option(
+        0.0,
+        "share of the ends of things assembled by chance, in split=train, that are thin as a shaft",
+        low=0.0,
+        high=1.0,
+    )
     meshes: str | None = option(None, "folder of .obj and .stl files, z up, that are drawn among the objects")
     mesh_unit_m: float = option(1.0, "what 1 is in these files; 0.001 for millimetres", unit="m", low=1e-6)
     mesh_share: float = option(0.5, "share of the objects that are from that folder", low=0.0, high=1.0)

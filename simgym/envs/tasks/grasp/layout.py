@@ -117,8 +117,9 @@ class LayoutSampler:
         else:
             shapes = tuple(part.shape for part in self._scene.objects[slot].parts)
             assembled = split == "train" and rng.random() < ASSEMBLED
-            builder = assembly if assembled else kinds[list(kinds)[rng.integers(len(kinds))]]
-            thing = builder(Slot(layout, self._slots[slot], shapes), Sizes(rng, share))
+            kind = None if assembled else list(kinds)[rng.integers(len(kinds))]
+            where, sizes = Slot(layout, self._slots[slot], shapes), Sizes(rng, share)
+            thing = assembly(where, sizes, self._config.thin_ends) if kind is None else kinds[kind](where, sizes)
         layout.object_mass_kg[0, slot] = rng.uniform(*self._config.mass_kg)
         layout.object_friction[0, slot] = rng.uniform(*self._config.friction)
         layout.object_rgb[0, slot] = _colour(rng.uniform(*hues), *rng.uniform((0.5, 0.5), (0.95, 1.0)))

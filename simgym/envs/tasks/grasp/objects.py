@@ -141,11 +141,12 @@ def tower(slot: Slot, sizes: Sizes) -> Thing:
     return Thing("tower", (half, half), 3 * height, ((0, 0, z, 0.0), (0, 0, z, math.pi / 2)))
 
 
-def assembly(slot: Slot, sizes: Sizes) -> Thing:
+def assembly(slot: Slot, sizes: Sizes, thin_ends: float = 0.0) -> Thing:
     """Never in `test`: a block or cylinder to take across, lying, standing or on a base, with or without ends.
 
     Shapes by chance teach where a thing can be taken, which the few kinds alone do not (Tobin et al. 2018, "Domain
-    Randomization and Generative Models for Robotic Grasping").
+    Randomization and Generative Models for Robotic Grasping"). Of the ends of lying ones, a share of ``thin_ends`` is
+    thin as a shaft, and then some of the others hang above the table too.
     """
     lying = sizes.chance()
     along_m, height_m = ((0.03, 0.08), (0.018, 0.045)) if lying else ((0.012, 0.053), (0.03, 0.13))
@@ -164,25 +165,28 @@ def assembly(slot: Slot, sizes: Sizes) -> Thing:
     volume, moment = half * along * height, 0.0
     for side in (-1, 1):
         if sizes.chance():
-            reach, wide, low, high = _end(sizes, lying, height, widest=0.04 if along > ROOM_M else half)
+            reach, wide, low, high = _end(sizes, lying, height, 0.04 if along > ROOM_M else half, thin_ends)
             slot.block(0, side * (along + reach), base + low, base + high, wide, reach)
             wide_m, long_m = max(wide_m, wide), max(long_m, along + 2 * reach)
-            part = wide * reach * (high - low)
-            volume, moment = volume + part, moment + side * (along + reach) * part
+            tall = high - low
+            volume, moment = volume + wide * reach * tall, moment + side * (along + reach) * wide * reach * tall
     room = max(along - 0.012, 0.0)  # the fingers stay off the ends
     y, z = min(max(moment / volume, -room), room), max(base + LOWEST_M, top - PALM_M)
     return Thing("assembly", (wide_m, long_m), top, ((0, y, z, math.pi / 2),))
 
 
-def _end(sizes: Sizes, lying: bool, height: float, widest: float) -> tuple[float, float, float, float]:
-    """What is at an end of an assembly: half its length and width, bottom and top. Some are thin as a shaft."""
-    if lying and sizes.chance():
+def _end(
+    sizes: Sizes, lying: bool, height: float, widest: float, thin_ends: float
+) -> tuple[float, float, float, float]:
+    """What is at an end of an assembly: half its length and width, bottom and top."""
+    varied = lying and thin_ends > 0
+    if varied and sizes.chance(thin_ends):
         reach, wide, tall = sizes((0.02, 0.06), (0.003, 0.012), (0.006, 0.024))
     else:
         reach, wide, tall = sizes((0.004, 0.045 if lying else 0.02), (0.004, widest), (0.3 * height, height))
     tall = min(tall, height)
     room = height - tall
-    low = min(sizes((0.0, room / KNOWN[1]))[0], room) if lying and sizes.chance() else 0.0
+    low = min(sizes((0.0, room / KNOWN[1]))[0], room) if varied and sizes.chance() else 0.0
     return reach, wide, low, low + tall
 
 
