@@ -44,7 +44,7 @@ def turn_deg(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", seeds_of("train", 4))
-def test_objects_rest_alike(pair, seed):
+def test_objects_and_arm_rest_alike(pair, seed):
     for simulation in pair:
         run(simulation, seed, np.repeat(STAY, 15, axis=0))
     there = pair[0].task.half_m[0, :, 2] > 0
@@ -52,6 +52,8 @@ def test_objects_rest_alike(pair, seed):
     np.testing.assert_allclose(first.object_pos[0, there], second.object_pos[0, there], atol=1e-3)
     assert turn_deg(first.object_quat[0, there], second.object_quat[0, there]).max() < 0.1
     assert np.abs(first.object_pos[0, there, 2]).max() < 1e-3
+    np.testing.assert_allclose(first.link_pos, second.link_pos, atol=1e-3)
+    assert turn_deg(first.link_quat, second.link_quat).max() < 0.1
 
 
 def test_what_lies_still_sleeps_and_wakes_when_it_is_taken(pair):
