@@ -2,7 +2,7 @@
 
 For each seed: `python -m simgym.train env=... seed=...` as a user runs it (wall time and the memory of the process
 by the operating system's own account), then `python -m simgym.evaluate` of its bundle on 500 held-out layouts. Takes
-about 9 minutes a seed on 2 cores, for Grasp 55, so `make bench` leaves it out.
+about 9 minutes a seed on 2 cores, for Grasp 42, so `make bench` leaves it out.
 """
 
 from __future__ import annotations

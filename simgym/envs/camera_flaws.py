@@ -11,6 +11,9 @@ proportional to light, (x, y) are coordinates on the plane at distance 1 and r²
   t = (v / H - 1/2) * readout_s. Blur is a box along the row, as wide as things move there while the shutter is open,
   fx (1 + x²) |yaw_rate| exposure_time_s. Driving forward is left out: at 0.5 m/s and 30 ms what is 1 m away moves by
   half a pixel at the edge of 80x60, where turning moves everything by three.
+  A hand moves in all directions, and its fingers with it: there each pixel has its own flow (`simgym.envs.scene_flow`).
+  At t it shows what was at t = 0 at its place less flow * t, and blur is the mean over so many points of that line as
+  it has pixels.
 - *Blur of the lens*. Three taps (a, 1 - 2a, a) along each axis, whose variance 2a is the square of ``lens_blur_px``.
 - *Vignetting*. Times 1 - vignetting * r² / (r² of the farthest corner pixel).
 - *Exposure and white balance*. Times 2^e, red times 2^w and blue times 2^-w. Each is a draw plus a drift, an
@@ -40,6 +43,7 @@ from .config import FlawRanges
 from .crew import Crew
 from .terms import Drawing, is_whole, terms_of
 
+MAX_TAPS = 16  # points of a pixel's way while the shutter is open
 DRIFT_S = 5.0
 STALL_STEPS = 3
 OF_THE_UNIT = ("lens_k1", "lens_blur_px", "vignetting", "read_noise", "shot_noise", "readout_s")
@@ -73,6 +77,7 @@ class CameraFlaws:
         self._ranges, self._camera = ranges, camera
         self.active = any(getattr(ranges, name) != (0, 0) for name in TERMS)
         self._exposes = any(getattr(ranges, name) != (0, 0) for name in TERMS if name not in DELIVERY)
+        self.follows_motion = any(getattr(ranges, name) != (0, 0) for name in ("exposure_time_s", "readout_s"))
         self._keep = math.exp(-dt_s / DRIFT_S)  # of a drift, from frame to frame
         n, h, w = num_worlds if self.active else 0, camera.height, camera.width
         self._drawn: list[dict[str, Any]] = [{} for _ in range(n)]
@@ -123,13 +128,20 @@ class CameraFlaws:
         self._drawn[world] = drawn
         return drawn
 
-    def take(self, rgb: np.ndarray, yaw_rate: np.ndarray, begun: np.ndarray | None = None) -> np.ndarray:
+    def take(
+        self,
+        rgb: np.ndarray,
+        yaw_rate: np.ndarray,
+        begun: np.ndarray | None = None,
+        flow: np.ndarray | None = None,
+    ) -> np.ndarray:
         """What robots see of the renderer's pictures.
 
         Args:
             rgb: (n, H, W, 3) uint8, not changed.
             yaw_rate: (n,) rad/s of the cameras, positive to the left.
             begun: the worlds whose episode begins with this frame, no others are looked at; None: a step in all worlds.
+            flow: (n, H, W, 2) float32 pixels a second to the right and down, in the place of ``yaw_rate``.
 
         Returns:
             (n, H, W, 3) uint8: ``rgb`` itself where no flaw is on, else a buffer that the next call overwrites.
@@ -137,13 +149,13 @@ class CameraFlaws:
         if not self.active:
             return rgb
         if begun is not None:
-            self._shoot(begun, rgb, yaw_rate, self._shown)
+            self._shoot(begun, rgb, yaw_rate, flow, self._shown)
             self._taken[:, begun] = self._shown[begun]
             return self._shown
         self._now = (self._now + 1) % len(self._taken)
         for world in range(len(rgb)):
             self._wander(world)
-        self._shoot(np.arange(len(rgb)), rgb, yaw_rate, self._taken[self._now])
+        self._shoot(np.arange(len(rgb)), rgb, yaw_rate, flow, self._taken[self._now])
         for world in range(len(rgb)):
             if not self._misses(world):
                 late = self._drawn[world]["latency_steps"]
@@ -165,7 +177,14 @@ class CameraFlaws:
         self._stall[world] = STALL_STEPS if starts and not self._stall[world] else max(self._stall[world] - 1, 0)
         return lost or self._stall[world] > 0
 
-    def _shoot(self, worlds: np.ndarray, rgb: np.ndarray, yaw_rate: np.ndarray, pictures: np.ndarray) -> None:
+    def _shoot(
+        self,
+        worlds: np.ndarray,
+        rgb: np.ndarray,
+        yaw_rate: np.ndarray,
+        flow: np.ndarray | None,
+        pictures: np.ndarray,
+    ) -> None:
         """Write what the cameras of some worlds take of ``rgb`` now into ``pictures``, both (n, H, W, 3) uint8."""
         if not self._exposes:
             pictures[worlds] = rgb[worlds]
@@ -173,18 +192,23 @@ class CameraFlaws:
 
         def work_off(first: int, last: int, thread: int) -> None:
             for world in worlds[first:last].tolist():
-                self._expose(world, self._darkrooms[thread], rgb[world], float(yaw_rate[world]), pictures[world])
+                motion = float(yaw_rate[world]) if flow is None else flow[world]
+                self._expose(world, self._darkrooms[thread], rgb[world], motion, pictures[world])
 
         self._crew.share_out(len(worlds), work_off)
 
-    def _expose(self, world: int, darkroom: _Darkroom, rgb: np.ndarray, yaw_rate: float, picture: np.ndarray) -> None:
-        """Write what one camera takes of ``rgb`` into ``picture``, both (H, W, 3) uint8."""
+    def _expose(
+        self, world: int, darkroom: _Darkroom, rgb: np.ndarray, motion: float | np.ndarray, picture: np.ndarray
+    ) -> None:
+        """Write what one camera takes of ``rgb`` into ``picture``, both (H, W, 3) uint8; motion: yaw rate or flow."""
         drawn, camera, light = self._drawn[world], self._camera, darkroom.light
-        focal, turn = self._focal_px[world], yaw_rate
-        centre = camera.cx, camera.cy
-        _look(rgb, self._lens[world], focal, centre, turn * drawn["readout_s"], light[0])
-        if turn * drawn["exposure_time_s"] != 0:
-            _smear(light[0], focal[0], centre[0], abs(turn) * drawn["exposure_time_s"], darkroom.sums)
+        if isinstance(motion, float):
+            focal, centre = self._focal_px[world], (camera.cx, camera.cy)
+            _look(rgb, self._lens[world], focal, centre, motion * drawn["readout_s"], light[0])
+            if motion * drawn["exposure_time_s"] != 0:
+                _smear(light[0], focal[0], centre[0], abs(motion) * drawn["exposure_time_s"], darkroom.sums)
+        else:
+            _look_along(rgb, self._lens[world], motion, drawn["readout_s"], drawn["exposure_time_s"], light[0])
         if drawn["lens_blur_px"]:
             _blur(light[0], drawn["lens_blur_px"] ** 2 / 2, light[1])
         if drawn["read_noise"] or drawn["shot_noise"]:
@@ -245,13 +269,44 @@ def _look(
                 z = x * sine + cosine
                 column = centre[0] - 0.5 + focal[0] * (x * cosine - sine) / z
                 row = centre[1] - 0.5 + focal[1] * y / z
-            column, row = min(max(column, 0.0), width - 1.0), min(max(row, 0.0), height - 1.0)
-            left, top = min(int(column), width - 2), min(int(row), height - 2)
-            right, low = np.float32(column - left), np.float32(row - top)
-            for c in range(3):
-                above = rgb[top, left, c] * (1 - right) + rgb[top, left + 1, c] * right
-                below = rgb[top + 1, left, c] * (1 - right) + rgb[top + 1, left + 1, c] * right
-                out[v, u, c] = above * (1 - low) + below * low
+            out[v, u] = 0
+            _add_sample(rgb, column, row, np.float32(1), out[v, u])
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _look_along(
+    rgb: np.ndarray,  # (H, W, 3) uint8
+    lens: np.ndarray,  # (H, W, 2) float32
+    flow: np.ndarray,  # (H, W, 2) float32 pixels a second
+    readout_s: float,
+    exposure_s: float,
+    out: np.ndarray,  # (H, W, 3) float32, written
+) -> None:
+    """Sample the picture through the lens, each row at its own time, along each pixel's way."""
+    height = len(rgb)
+    for v in range(height):
+        late_s = readout_s * ((v + 0.5) / height - 0.5)
+        for u in range(rgb.shape[1]):
+            across, down = flow[v, u]
+            taps = min(int(math.hypot(across, down) * exposure_s) + 1, MAX_TAPS)
+            out[v, u] = 0
+            for k in range(taps):
+                at_s = late_s + exposure_s * ((k + 0.5) / taps - 0.5)
+                column, row = u + lens[v, u, 0] - across * at_s, v + lens[v, u, 1] - down * at_s
+                _add_sample(rgb, column, row, np.float32(1 / taps), out[v, u])
+
+
+@numba.njit(error_model="numpy")
+def _add_sample(rgb, column, row, weight, pixel):
+    """Add what lies at a place of a picture (H, W, 3), between its pixels, to a pixel (3,); beyond it, its edge."""
+    height, width = rgb.shape[:2]
+    column, row = min(max(column, 0.0), width - 1.0), min(max(row, 0.0), height - 1.0)
+    left, top = min(int(column), width - 2), min(int(row), height - 2)
+    right, low = np.float32(column - left), np.float32(row - top)
+    for c in range(3):
+        above = rgb[top, left, c] * (1 - right) + rgb[top, left + 1, c] * right
+        below = rgb[top + 1, left, c] * (1 - right) + rgb[top + 1, left + 1, c] * right
+        pixel[c] += weight * (above * (1 - low) + below * low)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -27,6 +27,7 @@ from .looks import make_look
 from .motion import CameraPose
 from .places import SPLITS, place_of
 from .renderers import Frames, make_renderer
+from .scene_flow import SceneFlow
 from .tasks import Outcome, make_task
 from .terms import Drawing, LiveTerms, Terms
 from .twin import CanonicalTwin
@@ -114,6 +115,10 @@ class Simulation:
         self.engine.load(self.task.scene, self.task.robot, num_worlds, self.task.control_dt_s)
         self.task.allocate(num_worlds)
         self.flaws = CameraFlaws(domain.flaws, self.camera, num_worlds, self.task.control_dt_s)
+        moves_freely = isinstance(self.task.robot, Arm) and self.flaws.follows_motion
+        self._flow = (
+            SceneFlow(self.task.scene, self.camera, num_worlds, self.task.control_dt_s) if moves_freely else None
+        )
         self._commands = CommandPath(num_worlds, self.task.control_dt_s, self.task.rest)
         self._noise = [np.random.default_rng(0) for _ in range(num_worlds)]
         values = len(self.task.measured_range[0])
@@ -188,6 +193,8 @@ class Simulation:
         self.renderer.apply(np.array([world]), layout, look)
         if self._twin is not None:
             self._twin.apply(world, layout, look)
+        if self._flow is not None:
+            self._flow.aim(world, look)
 
     def _vary(self, group: str, world: int) -> None:
         """Draw the interval terms of a group again in a running episode: the others come out as before."""
@@ -242,7 +249,10 @@ class Simulation:
     def _render(self, worlds: np.ndarray | None) -> None:
         state = self.engine.state
         self._frames = self.renderer.render(state.moving_pos, state.moving_quat, worlds)
-        self._image = self.flaws.take(self._frames.rgb, state.velocity[:, 1], worlds)
+        flow, poses = None, (state.moving_pos, state.moving_quat)
+        if self._flow is not None:
+            flow = self._flow.advance(*poses, self._frames) if worlds is None else self._flow.begin(worlds, *poses)
+        self._image = self.flaws.take(self._frames.rgb, state.velocity[:, 1], worlds, flow)
 
     def _sense(self, worlds: np.ndarray) -> None:
         self._measured[worlds] = self.task.measure(self.engine.state)[worlds]

@@ -51,8 +51,6 @@ class Grasp(Paced):
     action_dim = 5
     ignored: tuple[tuple[str, str], ...] = (
         ("domain.randomization.dynamics.velocity_noise", "an arm measures its joints exactly"),
-        ("domain.flaws.exposure_time_s", "no robot turns on the spot and blurs its picture"),
-        ("domain.flaws.readout_s", "no robot turns on the spot and bends its picture"),
     )
     reported = ("objects",)
     track_radius_m = 0.02
