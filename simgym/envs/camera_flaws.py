@@ -259,6 +259,7 @@ def _look(
 ) -> None:
     """Sample the picture through the lens, each row at its own time; what lies outside is as the edge."""
     height, width = rgb.shape[:2]
+    out[:] = 0
     for v in range(height):
         angle = turn * ((v + 0.5) / height - 0.5)
         cosine, sine = math.cos(angle), math.sin(angle)
@@ -269,8 +270,7 @@ def _look(
                 z = x * sine + cosine
                 column = centre[0] - 0.5 + focal[0] * (x * cosine - sine) / z
                 row = centre[1] - 0.5 + focal[1] * y / z
-            out[v, u] = 0
-            _add_sample(rgb, column, row, np.float32(1), out[v, u])
+            _add_sample(rgb, column, row, np.float32(1), out, v, u)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -284,21 +284,21 @@ def _look_along(
 ) -> None:
     """Sample the picture through the lens, each row at its own time, along each pixel's way."""
     height = len(rgb)
+    out[:] = 0
     for v in range(height):
         late_s = readout_s * ((v + 0.5) / height - 0.5)
         for u in range(rgb.shape[1]):
             across, down = flow[v, u]
             taps = min(int(math.hypot(across, down) * exposure_s) + 1, MAX_TAPS)
-            out[v, u] = 0
             for k in range(taps):
                 at_s = late_s + exposure_s * ((k + 0.5) / taps - 0.5)
                 column, row = u + lens[v, u, 0] - across * at_s, v + lens[v, u, 1] - down * at_s
-                _add_sample(rgb, column, row, np.float32(1 / taps), out[v, u])
+                _add_sample(rgb, column, row, np.float32(1 / taps), out, v, u)
 
 
 @numba.njit(error_model="numpy")
-def _add_sample(rgb, column, row, weight, pixel):
-    """Add what lies at a place of a picture (H, W, 3), between its pixels, to a pixel (3,); beyond it, its edge."""
+def _add_sample(rgb, column, row, weight, out, v, u):
+    """Add what lies at a place of a picture (H, W, 3), between its pixels, to ``out[v, u]``; beyond it, its edge."""
     height, width = rgb.shape[:2]
     column, row = min(max(column, 0.0), width - 1.0), min(max(row, 0.0), height - 1.0)
     left, top = min(int(column), width - 2), min(int(row), height - 2)
@@ -306,7 +306,7 @@ def _add_sample(rgb, column, row, weight, pixel):
     for c in range(3):
         above = rgb[top, left, c] * (1 - right) + rgb[top, left + 1, c] * right
         below = rgb[top + 1, left, c] * (1 - right) + rgb[top + 1, left + 1, c] * right
-        pixel[c] += weight * (above * (1 - low) + below * low)
+        out[v, u, c] += weight * (above * (1 - low) + below * low)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
