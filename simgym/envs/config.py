@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import Field, dataclass, fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from simgym.config.option import check, option, span
+from simgym.config.option import option, span
 from simgym.errors import UsageError
 
 from .draw import MAX_LAMPS
 from .places import MAX_PLACE
 from .tasks.chair_nav.config import ClutterRanges
-from .terms import CHOICES, LiveTerms, Terms, check_terms, terms_of
+from .terms import LiveTerms, Terms
 
 MAX_DELAY_STEPS = 5
 DRAWN_LOOKS = {"randomized": "look", "mistaken": "mistakes"}  # and the groups of their terms
-GROUPS = ("look", "mistakes", "clutter", "dynamics")  # of terms, in `RandomizationConfig`
-OFF = (0, 0)  # the range that switches off what a task may ignore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -443,32 +441,6 @@ DOMAINS = {
 }
 
 
-def check_domain(domain: DomainConfig, task: str = "", ignored: tuple[tuple[str, str], ...] = ()) -> None:
-    """Raise UsageError naming the first value that is out of its bounds, or that was changed and would do nothing.
-
-    What the domain's name implies may stand idle: `domain=randomized` can be switched off as a whole, and has terms
-    that some tasks ignore. A domain of the user's own may take over what any of ours implies.
-
-    Args:
-        domain: what to check.
-        task: whose environment it is for.
-        ignored: how keys begin that do nothing in this task, and why.
-    """
-    check(domain, "domain.")
-    for name in GROUPS:
-        check_terms(getattr(domain.randomization, name), f"domain.randomization.{name}.")
-    check_terms(domain.flaws, "domain.flaws.")
-    usual = [DOMAINS[domain.name]] if domain.name in DOMAINS else list(DOMAINS.values())
-    first, *others = (list(_changed(domain, other)) for other in usual)
-    for key, value, subject in (change for change in first if all(change in other for other in others)):
-        for starts, works, why, mend in _needs(domain):
-            if not works and subject.startswith(starts):
-                raise UsageError(f"{key}={value} does nothing {why}: {mend}")
-        for start, why in ignored:
-            if subject.startswith(start) and value != OFF:
-                raise UsageError(f"{key}={value} does nothing in env={task}, where {why}: leave it out")
-
-
 def term_groups(domain: DomainConfig) -> dict[str, Terms]:
     """The groups of terms of a domain, by what they are about."""
     ranges = domain.randomization
@@ -482,72 +454,3 @@ def with_term_groups(domain: DomainConfig, groups: Mapping[str, Any]) -> DomainC
     flaws, look = ranges.pop("flaws", domain.flaws), DRAWN_LOOKS.get(domain.look, "look")
     ranges = {look if name == "look" else name: group for name, group in ranges.items()}
     return replace(domain, flaws=flaws, randomization=replace(domain.randomization, **ranges))
-
-
-def growing_terms(domain: DomainConfig, ignored: tuple[tuple[str, str], ...] = ()) -> Iterator[tuple[str, Field[Any]]]:
-    """Every term that is drawn from more than one value, with the group it is in.
-
-    Args:
-        domain: whose terms.
-        ignored: how keys begin that do nothing in the task, and why.
-    """
-    look = DRAWN_LOOKS.get(domain.look)
-    for group, terms in term_groups(domain).items():
-        if group == "look" and look is None:
-            continue
-        prefix = "domain.flaws." if group == "flaws" else f"domain.randomization.{look if group == 'look' else group}."
-        for name, term in terms_of(terms).items():
-            low, high = getattr(terms, name)
-            if low < high and not (prefix + name).startswith(tuple(start for start, _ in ignored)):
-                yield group, term
-
-
-def _needs(domain: DomainConfig) -> list[tuple[tuple[str, ...], bool, str, str]]:
-    """What keys need to do anything: how they begin, whether they do, why not, and how to mend it."""
-    ranges = tuple(f"domain.randomization.{name}." for name in GROUPS)
-    return [
-        (
-            (*ranges, *(f"domain.look={look}" for look in DRAWN_LOOKS), "domain.adr."),
-            domain.randomization.enabled,
-            "while randomization is off",
-            "add domain.randomization.enabled=true, or take domain=randomized",
-        ),
-        (
-            tuple(f"domain.adr.{item.name}=" for item in fields(ADRConfig) if item.name != "enabled"),
-            domain.adr.enabled,
-            "while automatic domain randomization is off",
-            "add domain.adr.enabled=true, or take domain=adr",
-        ),
-        *(
-            (
-                (f"domain.randomization.{group}.",),
-                domain.look == look,
-                f"in domain.look={domain.look}",
-                f"add domain.look={look}",
-            )
-            for look, group in DRAWN_LOOKS.items()
-        ),
-        (
-            ("domain.place=", "domain.textures=", "domain.photo."),
-            domain.look == "photo",
-            f"in domain.look={domain.look}",
-            "add domain.look=photo, or take domain=standin",
-        ),
-    ]
-
-
-def _changed(config: Any, usual: Any, prefix: str = "domain.") -> Iterator[tuple[str, Any, str]]:
-    """The dotted names and the values of ``config`` that differ from ``usual``, and what each is about.
-
-    A value is about itself, ``key=value``, and the choice of a mode or distribution about the terms that it names.
-    """
-    for item in fields(config):
-        value, other, key = getattr(config, item.name), getattr(usual, item.name), prefix + item.name
-        if is_dataclass(value):
-            yield from _changed(value, other, f"{key}.")
-        elif value == other:
-            continue
-        elif item.name in CHOICES:
-            yield from ((key, f"[{name}]", prefix + name) for name in value)
-        else:
-            yield key, value, f"{key}={value}"

@@ -9,7 +9,7 @@ such episodes decides whether that bound moves out, moves in, or stays.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, replace
 from typing import Any
 
@@ -17,8 +17,8 @@ import numpy as np
 
 from simgym.errors import UserError
 
-from .config import DomainConfig, growing_terms, term_groups, with_term_groups
-from .terms import is_whole
+from .config import DRAWN_LOOKS, DomainConfig, term_groups, with_term_groups
+from .terms import is_whole, terms_of
 
 ENDS = ("low", "high")
 SMALLEST_SHARE = 0.01  # of a full range: a width of nothing has no logarithm
@@ -51,7 +51,7 @@ class Curriculum:
 
     def __init__(self, domain: DomainConfig, ignored: tuple[tuple[str, str], ...] = ()) -> None:
         self._full, self._config, groups = domain, domain.adr, term_groups(domain)
-        found = list(growing_terms(domain, ignored))
+        found = list(_growing(domain, ignored))
         self.names = tuple(f"{group}.{item.name}" for group, item in found)
         self._places = [(group, item.name) for group, item in found]
         self._limits = np.array([getattr(groups[group], item.name) for group, item in found], float)  # (R, 2)
@@ -136,6 +136,24 @@ def _boundary(key: str) -> Boundary:
     """From its name in a `Curriculum.state`."""
     index, upper = key.split("/")
     return Boundary(int(index), upper == "1")
+
+
+def _growing(domain: DomainConfig, ignored: tuple[tuple[str, str], ...]) -> Iterator[tuple[str, Field[Any]]]:
+    """Every term that is drawn from more than one value, with the group it is in.
+
+    Args:
+        domain: whose terms.
+        ignored: how keys begin that do nothing in the task, and why.
+    """
+    look = DRAWN_LOOKS.get(domain.look)
+    for group, terms in term_groups(domain).items():
+        if group == "look" and look is None:
+            continue
+        prefix = "domain.flaws." if group == "flaws" else f"domain.randomization.{look if group == 'look' else group}."
+        for name, term in terms_of(terms).items():
+            low, high = getattr(terms, name)
+            if low < high and not (prefix + name).startswith(tuple(start for start, _ in ignored)):
+                yield group, term
 
 
 def _nominal(item: Field[Any], limits: np.ndarray) -> float:

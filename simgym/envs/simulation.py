@@ -17,8 +17,9 @@ from simgym.errors import UsageError
 
 from .arm import Arm
 from .camera_flaws import CameraFlaws
-from .config import DomainConfig, check_domain, term_groups
+from .config import DomainConfig, term_groups
 from .curriculum import Boundary, Curriculum
+from .domain_check import check_domain
 from .draw import Draw, Dynamics, Layout, Look, Setting
 from .drive import CommandPath
 from .dynamics import sample_dynamics

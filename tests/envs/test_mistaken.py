@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simgym.envs.config import DOMAINS, DomainConfig, MistakeRanges, check_domain
+from simgym.envs.config import DOMAINS, DomainConfig, MistakeRanges
+from simgym.envs.domain_check import check_domain
 from simgym.envs.looks import make_look
 from simgym.envs.looks.canonical import COLORS, decoration, read_classes
 from simgym.envs.looks.mistaken import PASSES_FOR, SURE

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simgym.deploy.camera import Camera
-from simgym.envs.config import DOMAINS, DomainConfig, FlawRanges, PhotoRanges, check_domain
+from simgym.envs.config import DOMAINS, DomainConfig, FlawRanges, PhotoRanges
+from simgym.envs.domain_check import check_domain
 from simgym.envs.draw import LAMP_REACH_M, MAX_LAMPS, Layout, Look
 from simgym.envs.looks import make_look
 from simgym.envs.looks.canonical import canonical_look
