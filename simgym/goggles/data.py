@@ -19,6 +19,7 @@ from .methods import PAIRED, TAUGHT, UNPAIRED, Batch, Lesson
 HELD_OUT = 0.1  # share of a source's frames that only measures see
 MOST_HELD_OUT = 500
 MOST_COLOURED = 500  # frames that the colours of classes are taken from
+PLAIN = 4  # varied pictures for each canonical one that the segmentation network sees: those teach it little
 LABELLED, PASTING, SPOILING = 1, 2, 3  # streams of a step's randomness, beside the batch's
 
 
@@ -145,15 +146,18 @@ class Sampler:
         """Pictures (B, 3, H, W) with labels (B, H, W) int64 of all looks there are, for the segmentation network."""
         rng = np.random.default_rng((*self._seed, LABELLED, step))
         window, pictures, labels = self._window(rng), [], []
-        for name in ("sim", "pairs"):
-            if name not in self.sources or self.sources[name].segmentation is None:
-                continue
-            drawn = self._draw(self.sources[name], rng, window)
-            for look in ("rgb", "canonical"):
-                if look in drawn:
-                    generator = torch.Generator(drawn[look].device).manual_seed(int(rng.integers(2**62)))
-                    pictures.append(augment(to_float(drawn[look]), generator, self.augmentation))
-                    labels.append(drawn["segmentation"].long())
+        drawn = {
+            name: self._draw(self.sources[name], rng, window)
+            for name in ("sim", "pairs")
+            if name in self.sources and self.sources[name].segmentation is not None
+        }
+        for name, look in (("sim", "rgb"), ("pairs", "rgb"), ("pairs", "canonical")):
+            if look in drawn.get(name, {}):
+                plain = "pairs" in drawn and (name, look) != ("pairs", "rgb")
+                part = slice(-(-self.batch_size // PLAIN) if plain else self.batch_size)
+                generator = torch.Generator(drawn[name][look].device).manual_seed(int(rng.integers(2**62)))
+                pictures.append(augment(to_float(drawn[name][look][part]), generator, self.augmentation))
+                labels.append(drawn[name]["segmentation"][part].long())
         return torch.cat(pictures), torch.cat(labels)
 
     def _window(self, rng: np.random.Generator) -> tuple[slice, slice]:

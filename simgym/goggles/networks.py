@@ -63,7 +63,7 @@ GENERATORS = {
         64, 2, 9, norm="instance", skips=False, edge_kernel=7, transposed=True, padding="reflect"
     ),
 }
-SEGMENTATION = EncoderDecoderConfig(width=12, depth=3, blocks=1)
+SEGMENTATION = GENERATORS["unet"]
 
 
 class EncoderDecoder(nn.Module):
