@@ -146,7 +146,7 @@ class Sampler:
         """Pictures (B, 3, H, W) with labels (B, H, W) int64 of all looks there are, for the segmentation network."""
         rng = np.random.default_rng((*self._seed, LABELLED, step))
         window, pictures, labels = self._window(rng), [], []
-        drawn = {
+        drawn: dict[str, dict[str, torch.Tensor]] = {
             name: self._draw(self.sources[name], rng, window)
             for name in ("sim", "pairs")
             if name in self.sources and self.sources[name].segmentation is not None

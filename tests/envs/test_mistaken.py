@@ -123,7 +123,7 @@ def test_flatness_takes_shading_and_leaves_the_light_on_the_whole_and_every_colo
 
 
 def test_flatness_changes_no_other_draw() -> None:
-    ranges = {"confusion": (0.0, 1.0), "camera_height_m": (-0.02, 0.02)}
+    ranges: dict[str, Any] = {"confusion": (0.0, 1.0), "camera_height_m": (-0.02, 0.02)}
     plain, flat = look_of(2, **ranges), look_of(2, **ranges, flatness=(0.0, 1.0))
     assert np.array_equal(plain.part_rgb, flat.part_rgb) and np.array_equal(plain.camera_offset, flat.camera_offset)
     assert 0 < flat.light_rgb.max() < plain.light_rgb.max()
