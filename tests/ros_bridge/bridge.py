@@ -35,6 +35,7 @@ from std_srvs.srv import SetBool, Trigger  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0
+DISCOVERY_S = 0.2
 BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -81,6 +82,7 @@ class Peer:
     def call(self, kind: type, name: str, request: Any) -> Any:
         client = self.node.create_client(kind, name)
         assert client.wait_for_service(PATIENCE_S), f"no service {name}"
+        time.sleep(DISCOVERY_S)  # that we see the server does not mean that it sees us: its answer would be lost
         future = client.call_async(request)
         wait(future.done, f"{name} does not answer")
         self.node.destroy_client(client)
