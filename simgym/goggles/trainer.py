@@ -178,7 +178,6 @@ class Trainer:
         pairs = batch.paired
         if pairs is None:
             return batch
-        pairs.weights = self._class_weights[pairs.labels]
         if active.keys() & set(TAUGHT):
             assert batch.real is not None
             pasted = self.sampler.pasted_classes(self.step, len(CLASSES))
@@ -187,6 +186,8 @@ class Trainer:
             batch.taught = teach(teacher, batch.real, pairs, pasted, self.method.sure)
         for part, lesson in enumerate((pairs, batch.taught)):
             if lesson is not None:
+                # Of both alike: `Painter.probabilities` takes out one bias, whatever a pixel was learned from.
+                lesson.weights = lesson.weights * self._class_weights[lesson.labels]
                 lesson.images = self.sampler.spoil(self.step, part, lesson.images)
         return batch
 

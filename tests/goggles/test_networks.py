@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from simgym.goggles.losses import label_loss
 from simgym.goggles.networks import (
     GENERATORS,
     Generator,
@@ -162,6 +163,16 @@ def test_a_painter_takes_the_weights_of_classes_out_again() -> None:
     scores = torch.zeros(1, 5, 2, 2)
     weighted = (HEAVY / HEAVY.sum()).log().view(1, 5, 1, 1).expand(1, 5, 2, 2)  # what weighting makes of no idea
     torch.testing.assert_close(painter().probabilities(weighted), torch.full_like(scores, 0.2))
+
+
+def test_labels_learned_with_the_weights_of_their_classes_get_the_probabilities_that_they_have() -> None:
+    shares = torch.tensor([0.1, 0.2, 0.3, 0.15, 0.25])
+    labels = torch.arange(5).repeat_interleave((100 * shares).round().long()).view(1, 1, 100)
+    scores = (HEAVY * shares).log()[None, :, None, None].expand(1, 5, 1, 100).clone().requires_grad_()
+    label_loss(scores, labels, HEAVY[labels]).backward()
+    assert scores.grad is not None
+    torch.testing.assert_close(scores.grad.sum((2, 3)), torch.zeros(1, 5), atol=1e-6, rtol=0)  # so these are learned
+    torch.testing.assert_close(painter().probabilities(scores[..., :1]).flatten(), shares)
 
 
 def test_a_painter_translates_what_it_scores() -> None:

@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 
 from simgym.checkpoint import CHECKPOINTS, latest_checkpoint
+from simgym.config.goggles import CLASSES
 from simgym.errors import UserError
 from simgym.goggles.data import to_float
 from simgym.goggles.methods import class_weights
@@ -144,6 +145,15 @@ def test_a_checkpoint_of_another_method_does_not_fit(tmp_path: Path, fabric: Fab
 def test_nothing_to_learn_is_said(tmp_path: Path, fabric: Fabric) -> None:
     with pytest.raises(UserError, match="the segmentation network is not good enough"):
         make_trainer(fabric, tmp_path, "cycada", adversarial=0.0, cycle=0.0, identity=0.0)
+
+
+def test_real_frames_teach_a_class_with_the_weight_that_it_has_in_pairs(tmp_path: Path, fabric: Fabric) -> None:
+    """Or the bias that weights put into the scores would be taken out where it never was, for the light classes."""
+    trainer = make_trainer(fabric, tmp_path, "hybrid", unpaired_after=0.0, sure=0.0, important=CLASSES)
+    batch = trainer._lessons(trainer.sampler.batch(0, trainer.active), trainer.active)
+    for lesson in (batch.paired, batch.taught):
+        assert lesson is not None
+        assert torch.equal(lesson.weights, class_weights(trainer.method)[lesson.labels])
 
 
 def test_the_learning_rate_falls_to_zero(tmp_path: Path, fabric: Fabric) -> None:
