@@ -270,6 +270,9 @@ class GogglesTrainConfig:
     steps: int = option(8000, "gradient steps", low=1)
     batch_size: int = option(16, "frames of each source a step and process", low=1)
     crop: float = option(1.0, "edge of the crops to learn from, as a share of the picture's", low=0.1, high=1.0)
+    mirrored: bool = option(
+        True, "learn from mirror images too; not where shades tell left from right, as on an arm that hardly turns"
+    )
     segmentation_steps: int = option(
         1500, "gradient steps of the segmentation network, beforehand; without it no semantic terms, no KID", low=0
     )

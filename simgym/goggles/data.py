@@ -71,8 +71,8 @@ class Sampler:
     """Draws batches.
 
     Pictures of all domains are cropped at the same place in one step, because what is above and below differs (VR-
-    Goggles, supplement D). Every picture may be mirrored, labels and twin with it: a mirrored room is a room, and
-    nothing is learned here that tells left from right.
+    Goggles, supplement D). Every picture may be mirrored, labels and twin with it: a mirrored room is a room. Shades
+    tell left from right only where the camera hardly turns against the light.
 
     Args:
         sources: ``real``, ``sim``, ``pairs``, as far as the method needs them.
@@ -82,6 +82,7 @@ class Sampler:
         stride: K of the generators; shifts are 1..K-1.
         seed: of everything drawn.
         rank: number of this process.
+        mirrored: whether half of the pictures are mirrored.
     """
 
     def __init__(
@@ -93,9 +94,11 @@ class Sampler:
         stride: int,
         seed: int,
         rank: int = 0,
+        mirrored: bool = True,
     ) -> None:
         self.sources, self.batch_size, self.augmentation = sources, batch_size, augmentation
         self._stride, self._seed = stride, (seed, rank)
+        self._mirrored_share = 0.5 if mirrored else 0.0
         _, height, width, _ = next(iter(sources.values())).rgb.shape
         self._size = (height, width)
         self._crop = (max(1, round(crop * height)), max(1, round(crop * width)))
@@ -167,7 +170,7 @@ class Sampler:
         """Random frames, (B, h, w, 3) and (B, h, w) uint8 by name, some of them mirrored."""
         device = source.rgb.device
         rows = torch.from_numpy(rng.integers(len(source), size=self.batch_size)).to(device)
-        mirrored = torch.from_numpy(rng.random(self.batch_size) < 0.5).to(device)
+        mirrored = torch.from_numpy(rng.random(self.batch_size) < self._mirrored_share).to(device)
         drawn = {}
         for name in ("rgb", "segmentation", "canonical"):
             array = getattr(source, name)

@@ -166,8 +166,15 @@ def _segmentation(
     if not names or config.segmentation_steps == 0:
         return None
     taught = {name: sources[name] for name in names}
-    sampler = Sampler(taught, config.batch_size, JUDGE_AUGMENTATION, config.crop, 1, config.seed, fabric.global_rank)
+    sampler = _sampler(fabric, config, taught, JUDGE_AUGMENTATION, 1)
     return train_segmentation(fabric, sampler, config.segmentation_steps, config.seed)
+
+
+def _sampler(
+    fabric: Fabric, config: GogglesTrainConfig, sources: dict[str, Source], augmentation: float, stride: int
+) -> Sampler:
+    rank, mirrored = fabric.global_rank, config.mirrored
+    return Sampler(sources, config.batch_size, augmentation, config.crop, stride, config.seed, rank, mirrored)
 
 
 def _train_networks(
@@ -184,8 +191,7 @@ def _train_networks(
     method = config.goggles.method
     assert isinstance(method, NetworkMethod)
     stride = GENERATORS[config.generator].stride
-    rank = fabric.global_rank
-    sampler = Sampler(sources, config.batch_size, method.augmentation, config.crop, stride, config.seed, rank)
+    sampler = _sampler(fabric, config, sources, method.augmentation, stride)
     preview = held_out["real" if "real" in held_out else "pairs"].rgb
     rows = np.unique(np.linspace(0, len(preview) - 1, PREVIEW).round().astype(int))
     trainer = Trainer(config, fabric, sampler, segmentation, ready, preview[rows], out)

@@ -130,6 +130,11 @@ def test_about_half_of_the_pictures_are_mirrored() -> None:
     assert 150 < int(mirrored.sum()) < 250
 
 
+def test_no_picture_is_mirrored_where_left_and_right_differ() -> None:
+    batch = Sampler({"pairs": Source(where(3), CPU)}, 400, 0.0, 1.0, 8, 0, mirrored=False).batch(0, PAIRED)
+    assert bool((pairs_of(batch).labels[:, 0, 0] == 0).all())
+
+
 def test_the_segmentation_network_learns_on_every_look_and_most_on_the_varied_one() -> None:
     images, labels = sampler().labelled(0)
     assert images.shape == (6, 3, 24, 32)  # a simulated one, four of pairs, the twin of the first
