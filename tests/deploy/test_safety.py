@@ -161,6 +161,8 @@ class Drive(RuleBasedStateMachine):
         self.now_s = to_s
         reason = self.safety.check(to_s)
         assert reason or not back
+        if back:
+            self.seen_s = -math.inf
         if reason:
             self.in_force = np.zeros(2)
 
@@ -184,7 +186,7 @@ class Drive(RuleBasedStateMachine):
             assert not out.any() and self.safety.fault
         if fault and not self.safety.fault:
             assert (np.abs(out) <= np.array(LIMITS.acceleration) * LIMITS.period_s + 1e-9).all()
-        self.in_force, self.seen_s = out, self.now_s - age_s
+        self.in_force, self.seen_s = out, max(self.seen_s, self.now_s - age_s)  # the newest counts
 
     @invariant()
     def nothing_old_is_in_force(self) -> None:
@@ -192,6 +194,13 @@ class Drive(RuleBasedStateMachine):
             assert self.safety.enabled
             fresh = self.now_s - self.seen_s <= LIMITS.max_age_s + 1e-9
             assert fresh or self.safety.check(self.now_s)
+
+
+def test_an_older_input_does_not_take_the_newest_ones_place():
+    safety = enabled()
+    safety.command(FULL, 100.0, 100.0)
+    safety.command(FULL, 99.875, 100.0)
+    assert not safety.check(100.25) and "stale" in safety.check(100.26)
 
 
 TestDrive = Drive.TestCase
