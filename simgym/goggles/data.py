@@ -146,16 +146,17 @@ class Sampler:
         return augment(images, torch.Generator(images.device).manual_seed(seed), self.augmentation)
 
     def labelled(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pictures (B, 3, H, W) with labels (B, H, W) int64 of all looks there are, for the segmentation network."""
+        """Pictures (B, 3, H, W) with labels (B, H, W) int64 of all looks there are, for the segmentation network.
+
+        All sources must have labels.
+        """
         rng = np.random.default_rng((*self._seed, LABELLED, step))
         window, pictures, labels = self._window(rng), [], []
-        labelled = [name for name in ("sim", "pairs") if name in self.sources]
-        labelled = [name for name in labelled if self.sources[name].segmentation is not None]
-        for name in labelled:
-            drawn = self._draw(self.sources[name], rng, window)
+        for name, source in self.sources.items():
+            drawn = self._draw(source, rng, window)
             for look in ("rgb", "canonical"):
                 if look in drawn:
-                    plain = "pairs" in labelled and (name, look) != ("pairs", "rgb")
+                    plain = "pairs" in self.sources and (name, look) != ("pairs", "rgb")
                     part = slice(-(-self.batch_size // PLAIN) if plain else self.batch_size)
                     generator = torch.Generator(drawn[look].device).manual_seed(int(rng.integers(2**62)))
                     pictures.append(augment(to_float(drawn[look][part]), generator, self.augmentation))

@@ -147,7 +147,7 @@ class Drive(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.safety, self.now_s, self.in_force = Safety(LIMITS), 100.0, np.zeros(2)
-        self.seen_s = -math.inf
+        self.newest_s, self.followed_s = -math.inf, -math.inf  # inputs: that has come, that the robot acts upon
 
     @rule(passed_s=st.floats(0, 0.5))
     def wait(self, passed_s: float) -> None:
@@ -162,18 +162,25 @@ class Drive(RuleBasedStateMachine):
         reason = self.safety.check(to_s)
         assert reason or not back
         if back:
-            self.seen_s = -math.inf
+            self.newest_s = -math.inf
         if reason:
             self.in_force = np.zeros(2)
 
     @rule()
     def enable(self) -> None:
+        if not self.safety.enabled:
+            self.newest_s = -math.inf  # what came before is forgotten
         self.safety.enable()
 
     @rule()
     def disable(self) -> None:
         self.safety.disable()
         self.in_force = np.zeros(2)
+
+    @rule(age_s=st.floats(-0.1, 1.0))
+    def see(self, age_s: float) -> None:
+        self.safety.saw(self.now_s - age_s, self.now_s)
+        self.newest_s = max(self.newest_s, self.now_s - age_s)
 
     @rule(age_s=st.floats(-0.1, 1.0), wanted=st.tuples(*[st.floats(width=32)] * 2))
     def command(self, age_s: float, wanted: tuple[float, float]) -> None:
@@ -186,14 +193,16 @@ class Drive(RuleBasedStateMachine):
             assert not out.any() and self.safety.fault
         if fault and not self.safety.fault:
             assert (np.abs(out) <= np.array(LIMITS.acceleration) * LIMITS.period_s + 1e-9).all()
-        self.in_force, self.seen_s = out, max(self.seen_s, self.now_s - age_s)  # the newest counts
+        self.in_force, self.followed_s = out, self.now_s - age_s
+        self.newest_s = max(self.newest_s, self.followed_s)
 
     @invariant()
     def nothing_old_is_in_force(self) -> None:
         if self.in_force.any():
             assert self.safety.enabled
-            fresh = self.now_s - self.seen_s <= LIMITS.max_age_s + 1e-9
-            assert fresh or self.safety.check(self.now_s)
+            fresh = self.now_s - self.newest_s <= LIMITS.max_age_s + 1e-9
+            in_time = self.now_s - self.followed_s <= LIMITS.max_age_s + LIMITS.period_s + 1e-9
+            assert (fresh and in_time) or self.safety.check(self.now_s)
 
 
 def test_an_older_input_does_not_take_the_newest_ones_place():
