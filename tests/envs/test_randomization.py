@@ -11,7 +11,7 @@ from simgym.envs.draw import Dynamics
 from simgym.envs.dynamics import sample_dynamics
 from simgym.envs.looks import make_look
 from simgym.envs.looks.canonical import COLORS, canonical_look
-from simgym.envs.looks.textures import PATTERNS, SIDE_PX, texture_bank
+from simgym.envs.looks.textures import COLOURED, PATTERNS, SIDE_PX, VARIANTS, texture_bank
 from simgym.envs.scene import Semantic, Shape
 from simgym.envs.simulation import Simulation
 from simgym.envs.terms import Drawing, terms_of
@@ -241,19 +241,20 @@ def test_an_unknown_look_is_a_usage_error():
 
 @pytest.mark.parametrize("count", [1, 6, 40])
 def test_the_texture_bank_is_always_the_same(count):
-    bank = texture_bank(count)
+    bank, rows = texture_bank(count)
     texture_bank.cache_clear()
-    again = texture_bank(count)
+    again, _ = texture_bank(count)
     assert again is not bank
     np.testing.assert_array_equal(again, bank)
-    assert bank.shape == (count, SIDE_PX, SIDE_PX, 3) and bank.dtype == np.uint8
+    assert bank.shape == (count + len(COLOURED) * VARIANTS, SIDE_PX, SIDE_PX, 3) and bank.dtype == np.uint8
+    assert sorted(row for span in rows.values() for row in span) == list(range(count, len(bank)))
 
 
 def test_textures_are_patterns_and_all_different():
-    bank = texture_bank(60)
-    assert len({texture.tobytes() for texture in bank}) == 60
-    assert (bank.reshape(60, -1).std(axis=1) > 1).all()
-    assert (bank.reshape(60, -1).mean(axis=1) > 60).all()  # they tint a part's colour, they do not blacken it
+    bank, _ = texture_bank(60)
+    assert len({texture.tobytes() for texture in bank}) == len(bank)
+    assert (bank.reshape(len(bank), -1).std(axis=1) > 1).all()
+    assert (bank[:60].reshape(60, -1).mean(axis=1) > 60).all()  # they tint a part's colour, they do not blacken it
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

@@ -31,6 +31,7 @@ COLORS = {
 }
 LIGHT_DIR = np.array([0.35, 0.5, -0.8]) / np.linalg.norm([0.35, 0.5, -0.8])
 LIGHT, AMBIENT = 0.45, 0.6
+SLENDER_M = 0.035  # half extents of legs, slats, bars: what a frame is made of
 
 
 def canonical_look(scene: Scene) -> Look:
@@ -54,6 +55,13 @@ def paint_objects(look: Look, layout: Layout, scene: Scene) -> None:
     """Give the scene's objects the colours that the layout drew for them: a task may hold some out for `test`."""
     for k in range(len(scene.objects)):
         look.part_rgb[:, scene.part_range(scene.num_fixed + k)] = layout.object_rgb[:, k, None]
+
+
+def slender_parts(scene: Scene, layout: Layout) -> np.ndarray:
+    """(Q,) bool, of the parts that the first row of a layout places: legs, slats, bars, what a frame is made of."""
+    parts, size = scene.parts[: scene.num_placed_parts], layout.part_size[0]
+    round_, ball = (np.array([part.shape == shape for part in parts]) for shape in (Shape.CYLINDER, Shape.SPHERE))
+    return ~ball & (np.where(round_, 0.7 * size[:, 0], np.sort(size, axis=1)[:, 1]) < SLENDER_M)
 
 
 def decoration(scene: Scene) -> np.ndarray:

@@ -16,12 +16,11 @@ from ..config import PhotoRanges
 from ..draw import Look, Setting
 from ..scene import Scene, Semantic, Shape
 from ..terms import Drawing
-from .canonical import canonical_look, paint_objects
+from .canonical import canonical_look, paint_objects, slender_parts
 from .folder import folder_bank
 from .materials import SHOWN_WHOLE, texture_bank
 
 LOOK_STREAM = 1  # of a place's number
-SLENDER_M = 0.035  # half extents of legs, slats, bars: what a frame is made of
 AMBIENT, LAMP_DROP_M = 0.5, 0.3
 ROBOT_GREY = 0.25
 MIDDLE_ALBEDO = 0.66  # rooms are lit, and cameras set, for surfaces as bright as this
@@ -92,7 +91,6 @@ class PhotoLook:
             self.textures, self._rows, self._folder_facts = folder_bank(folder)
         self._bodies = [(body.name, scene.part_range(b)) for b, body in enumerate(scene.bodies)]
         parts = scene.parts[: scene.num_placed_parts]
-        self._round = np.array([part.shape == Shape.CYLINDER for part in parts])
         self._crown = np.array([part.shape == Shape.SPHERE for part in parts])
         self._robot = np.array([part.semantic == Semantic.ROBOT for part in scene.parts])
         self._names = {body.name: body.name.rstrip("0123456789") for body in scene.bodies}
@@ -145,8 +143,7 @@ class PhotoLook:
     def _paint(self, rng: np.random.Generator, look: Look, setting: Setting, place: Place) -> dict[str, Any]:
         """Give every part the finish that the place has for what it belongs to."""
         size = setting.layout.part_size[0]
-        thickness = np.where(self._round, 0.7 * size[:, 0], np.sort(size, axis=1)[:, 1])
-        slender = ~self._crown & (thickness < SLENDER_M)
+        slender = slender_parts(self._scene, setting.layout)
         for body, parts in self._bodies:
             name = self._names[body]
             kind = setting.kinds.get(body, name)

@@ -1,7 +1,11 @@
-"""Procedural textures in grey levels: wood, tiles, carpet, stripes, checks, blotches. Tinted by the part's colour."""
+"""Procedural textures: wood, tiles, carpet, stripes, checks, blotches in grey levels, tinted by the part's colour.
+
+Rows of books and patchwork, for pictures and rugs, have colours of their own.
+"""
 
 from __future__ import annotations
 
+import colorsys
 import functools
 
 import numpy as np
@@ -61,14 +65,58 @@ def blotches(rng: np.random.Generator) -> np.ndarray:
     return 0.55 + 0.45 * smooth_noise(rng, (1, 2, 4, 8))
 
 
+def book_rows(rng: np.random.Generator) -> np.ndarray:
+    """(S, S, 3) spines of a few widths, heights and colours on two to five boards; row 0 is the top."""
+    count, inside = int(rng.integers(2, 6)), rng.uniform(0.02, 0.8)
+    board = _colour(rng, saturation=0.6)
+    out = np.full((SIDE_PX, SIDE_PX, 3), inside * board)
+    filled, high = rng.uniform(0.6, 1.0), SIDE_PX / count
+    for shelf in range(count):
+        bottom, u = round((shelf + 1) * high) - 1, 0
+        while u < SIDE_PX:
+            width, top = int(rng.integers(1, 6)), bottom - round(rng.uniform(0.5, 0.92) * high)
+            if rng.random() < filled:
+                out[top:bottom, u : u + width] = _colour(rng, saturation=0.8)
+            u += width
+        out[bottom : bottom + 1] = board
+    return out
+
+
+def patchwork(rng: np.random.Generator) -> np.ndarray:
+    """(S, S, 3) rectangles and ellipses of different colours, and a stain over all; its middle is in the corners."""
+    out = np.full((SIDE_PX, SIDE_PX, 3), _colour(rng, saturation=0.7))
+    x, y = np.meshgrid(_GRID, _GRID)
+    for _ in range(int(rng.integers(1, 12))):
+        (u, v), (half_width, half_height) = rng.random(2), rng.uniform(0.02, 0.35, 2)
+        across, along = np.abs(x - u) / half_width, np.abs(y - v) / half_height
+        distance = np.maximum(across, along) if rng.random() < 0.6 else np.hypot(across, along)
+        out[distance < 1] = _colour(rng, saturation=0.9)
+    shade = 1 - rng.uniform(0, 0.4) * smooth_noise(rng, (1, 2, 4))
+    return np.roll(out * shade[..., None], (SIDE_PX // 2, SIDE_PX // 2), (0, 1))  # a part's middle shows a corner
+
+
+def _colour(rng: np.random.Generator, saturation: float) -> np.ndarray:
+    """(3,) 0..1, up to so saturated."""
+    hue, saturated, value = rng.uniform((0.0, 0.0, 0.05), (1.0, saturation, 1.0))
+    return np.array(colorsys.hsv_to_rgb(hue, saturated, value))
+
+
 PATTERNS = (wood, tiles, carpet, stripes, checks, blotches)
+COLOURED = (book_rows, patchwork)
+VARIANTS = 24  # of each coloured one
 
 
 @functools.lru_cache(maxsize=2)
-def texture_bank(count: int) -> np.ndarray:
-    """(count, S, S, 3) uint8, always the same for a count: draws index it, so it must not vary."""
+def texture_bank(count: int) -> tuple[np.ndarray, dict[str, range]]:
+    """(T, S, S, 3) uint8, ``count`` in grey levels first, and the rows of the coloured ones by name.
+
+    Always the same for a count: draws index it, so it must not vary.
+    """
     rng = np.random.default_rng(20)
     bank = np.stack([PATTERNS[k % len(PATTERNS)](rng) for k in range(count)])
     bank = np.where(rng.random((count, 1, 1)) < 0.5, bank, bank.transpose(0, 2, 1))
     tint = 1 - 0.25 * rng.random((count, 1, 1, 3)) * (1 - bank[..., None])
-    return np.ascontiguousarray(np.clip(bank[..., None] * tint * 255, 0, 255).astype(np.uint8))
+    coloured = [make(rng) for make in COLOURED for _ in range(VARIANTS)]
+    rows = {make.__name__: range(count + k * VARIANTS, count + (k + 1) * VARIANTS) for k, make in enumerate(COLOURED)}
+    whole = np.concatenate([bank[..., None] * tint, coloured])
+    return np.ascontiguousarray(np.clip(whole * 255, 0, 255).astype(np.uint8)), rows
