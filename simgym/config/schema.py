@@ -263,6 +263,9 @@ class GogglesTrainConfig:
     sim: str | None = option(None, "frames in the canonical look, with labels: a source")
     real: str | None = option(None, "frames to translate, of the place: a source")
     pairs: str | None = option(None, "frames in other looks, each with its canonical twin and labels: a source")
+    marked: str | None = option(
+        None, "a few real frames whose chairs are marked: a folder with rgb/ and chair_mask/, 255 is chair"
+    )
     frames: SourceConfig = option(SourceConfig, "which frames of real=, and how their camera is known")
     env: TaskConfig = option(ChairNavConfig, "the task whose camera the goggles are for")
     goggles: GogglesChoice = option(GogglesChoice, "the goggles")

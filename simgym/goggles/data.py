@@ -14,10 +14,12 @@ import torch
 
 from .augment import augment
 from .frames import Frames
+from .marked import UNKNOWN
 from .methods import PAIRED, TAUGHT, UNPAIRED, Batch, Lesson
 
 HELD_OUT = 0.1  # share of a source's frames that only measures see
 MOST_HELD_OUT = 500
+MARKED = 4  # of so many real frames that are taught, one has its chairs marked, if there are such
 MOST_COLOURED = 500  # frames that the colours of classes are taken from
 PLAIN = 4  # varied pictures for each canonical one that the segmentation network sees: those teach it little
 LABELLED, PASTING, SPOILING = 1, 2, 3  # streams of a step's randomness, beside the batch's
@@ -75,7 +77,7 @@ class Sampler:
     tell left from right only where the camera hardly turns against the light.
 
     Args:
-        sources: ``real``, ``sim``, ``pairs``, as far as the method needs them.
+        sources: ``real``, ``sim``, ``pairs``, as far as the method needs them; ``marked`` joins ``real``.
         batch_size: frames of each.
         augmentation: how strongly to augment pairs, and what the segmentation network learns from.
         crop: edge of the crop as a share of the picture's.
@@ -121,7 +123,16 @@ class Sampler:
             assert labels is not None
             images, twins = to_float(drawn["rgb"]), to_float(drawn["canonical"])
             batch.paired = Lesson(images, labels, torch.ones_like(labels, dtype=images.dtype), twins)
+        if wanted & set(TAUGHT) and "marked" in self.sources:
+            self._add_marked(batch, self._draw(self.sources["marked"], rng, window))
         return batch
+
+    def _add_marked(self, batch: Batch, drawn: dict[str, torch.Tensor]) -> None:
+        """Put marked frames in the place of some of the real ones."""
+        assert batch.real is not None
+        part = slice(-(-self.batch_size // MARKED))
+        batch.marks = torch.full((len(batch.real), *batch.real.shape[2:]), UNKNOWN, device=batch.real.device)
+        batch.real[part], batch.marks[part] = to_float(drawn["rgb"][part]), drawn["segmentation"][part].long()
 
     def class_colours(self, classes: int) -> torch.Tensor | None:
         """(C, 3) mean colour, 0..1, of every class in the twins of some pairs; grey where it is not; None without."""

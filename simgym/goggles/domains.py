@@ -12,6 +12,7 @@ from simgym.deploy.camera import Camera
 from simgym.errors import UsageError, UserError
 
 from .frames import Frames
+from .marked import load_marked
 from .sources import read_frames
 
 FEWEST = 10  # frames of a source: there is no style in fewer
@@ -26,7 +27,7 @@ def camera_of(config: GogglesTrainConfig) -> Camera:
 
 
 def load_domains(config: GogglesTrainConfig, camera: Camera) -> dict[str, Frames]:
-    """Frames by the part they play: ``real``, ``sim`` (in the canonical look), ``pairs``, as far as given.
+    """Frames by the part they play: ``real``, ``sim`` (in the canonical look), ``pairs``, ``marked``, as far as given.
 
     A ``sim=`` source with canonical twins, as `simgym.collect` writes it with ``paired=true``, also serves as
     ``pairs=``, and a ``pairs=`` source without ``sim=`` shows by its twins what simulation looks like.
@@ -38,6 +39,10 @@ def load_domains(config: GogglesTrainConfig, camera: Camera) -> dict[str, Frames
     """
     given = {name: getattr(config, name) for name in ("real", "sim", "pairs")}
     domains = {name: _load(name, text, config, camera) for name, text in given.items() if text is not None}
+    if config.marked is not None:
+        domains["marked"] = load_marked(config.marked, config.frames, camera)
+        print(f"marked: {len(domains['marked'])} photographs of {config.marked} with masks of their chairs", flush=True)
+    given["marked"] = config.marked
     for name, frames in domains.items():
         _check(f"{name}={given[name]}", frames, camera)
     sim, pairs = domains.get("sim"), domains.get("pairs")
@@ -77,6 +82,8 @@ def check_needs(method: GogglesMethod, domains: Mapping[str, Frames]) -> None:
     missing = [name for name in wanted if name not in domains]
     if missing:
         raise UsageError(f"goggles/method={method.name} needs {'= and '.join(missing)}=: give a source of frames")
+    if "marked" in domains and not (isinstance(method, NetworkMethod) and method.taught_needed):
+        raise UsageError(f"marked= does nothing with goggles/method={method.name}: leave it out, or take hybrid")
     if not isinstance(method, NetworkMethod):
         return
     if method.pairs_needed and domains["pairs"].segmentation is None:

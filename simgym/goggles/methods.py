@@ -46,6 +46,7 @@ class Batch:
     """What one step learns from; a part that no term wants is None."""
 
     real: torch.Tensor | None = None  # (B, 3, H, W)
+    marks: torch.Tensor | None = None  # (B, H, W) int64, what is known of ``real``, see `simgym.goggles.marked`
     sim: torch.Tensor | None = None  # (B, 3, H, W)
     sim_labels: torch.Tensor | None = None  # (B, H, W) int64
     paired: Lesson | None = None  # simulated, with their twins

@@ -2,13 +2,15 @@
 
 The mean teacher (Tarvainen and Valpola 2017) on frames into which things of simulated ones are pasted (DACS, Tranheden
 et al. 2021): half of the classes of a pair's picture, with their labels. So real surroundings come with labels that are
-true, and simulated things with real surroundings. Only labels are taught: colours follow from them.
+true, and simulated things with real surroundings. Where somebody has marked chairs, the average believes that. Only
+labels are taught: colours follow from them.
 """
 
 from __future__ import annotations
 
 import torch
 
+from .marked import constrain
 from .methods import Lesson
 from .networks import Painter
 
@@ -20,6 +22,7 @@ def teach(
     pairs: Lesson,
     pasted_classes: torch.Tensor,
     sure: float,
+    marks: torch.Tensor | None = None,
 ) -> Lesson:
     """Make a lesson of real frames.
 
@@ -32,11 +35,15 @@ def teach(
         pairs: as many simulated ones, without flaws.
         pasted_classes: (B, C) bool, which of their classes are pasted.
         sure: probability of a label from which on the teacher is believed.
+        marks: (B, H, W) what people know of the real frames, see `simgym.goggles.marked`; None is nothing.
 
     Returns:
         The mixture, still without flaws.
     """
-    probability, labels = teacher.probabilities(teacher.with_scores(real)[1]).max(1)  # (B, H, W)
+    probabilities = teacher.probabilities(teacher.with_scores(real)[1])
+    if marks is not None:
+        probabilities = constrain(probabilities, marks)
+    probability, labels = probabilities.max(1)  # (B, H, W)
     pasted = pasted_classes.gather(1, pairs.labels.flatten(1)).view_as(pairs.labels)  # (B, H, W)
     return Lesson(
         images=torch.where(pasted[:, None], pairs.images, real),

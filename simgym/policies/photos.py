@@ -24,8 +24,8 @@ import numpy as np
 
 from simgym.deploy import Calibration, CameraError, Goggles, Policy, SizedResamplers, check_camera
 from simgym.deploy.camera import ASSUMED_FOV_DEG
-from simgym.errors import UserError
-from simgym.files import IMAGE_SUFFIXES, decode_image, list_images, write_bytes, write_image
+from simgym.files import write_bytes, write_image
+from simgym.masks import PhotoError, find_pairs, read_pair
 from simgym.shipped import load_goggles, load_policy
 
 from .chairs import chair_iou, paint_overlap, summarize
@@ -35,10 +35,6 @@ CLEARLY_ASIDE = 0.15  # of the image's width, off the middle
 SHEET_EXAMPLES, SHEET_COLUMNS = 40, 4
 SHEET_HEIGHT_PX = 120
 GREEN, RED, GREY, YELLOW, WHITE = (30, 160, 60), (210, 40, 40), (150, 150, 150), (255, 220, 0), (255, 255, 255)
-
-
-class PhotoError(UserError):
-    """A photograph or its mask is missing or cannot be read; it is named in the message."""
 
 
 @dataclass(frozen=True)
@@ -199,13 +195,7 @@ def judge(viewer: Viewer, photo_path: Path, mask_path: Path) -> Judgement:
     Raises:
         PhotoError: one of them cannot be read, or they do not fit each other or the calibration.
     """
-    photo = _read(photo_path)  # (H, W, 3)
-    mask = _read(mask_path, grey=True)  # (H, W)
-    if mask.shape != photo.shape[:2]:
-        raise PhotoError(
-            f"the mask {mask_path} is {mask.shape[1]}x{mask.shape[0]}, but its photograph is "
-            f"{photo.shape[1]}x{photo.shape[0]}: both must show the same"
-        )
+    photo, mask = read_pair(photo_path, mask_path)
     try:
         sight = viewer(photo)
     except CameraError as error:
@@ -245,19 +235,6 @@ def chair_offset(mask: np.ndarray) -> float | None:
         return None
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     return float((centroids[largest, 0] + 0.5) / mask.shape[1] - 0.5)
-
-
-def find_pairs(rgb: Path, masks: Path) -> list[tuple[Path, Path]]:
-    """Photographs and their masks, matched by stem, in the order of their names; masks may be left over.
-
-    Raises:
-        PhotoError: a folder is missing or holds no image, two images in it share a stem, or a photograph has no mask.
-    """
-    photos, mask_of = _by_stem(rgb), _by_stem(masks)
-    missing = [path.name for stem, path in photos.items() if stem not in mask_of]
-    if missing:
-        raise PhotoError(f"no mask in {masks} for {len(missing)} photographs of {rgb}, the first is {missing[0]}")
-    return [(path, mask_of[stem]) for stem, path in photos.items()]
 
 
 def draw_sheet(judgements: Sequence[Judgement]) -> np.ndarray:
@@ -333,28 +310,3 @@ def _row(judgement: Judgement) -> dict[str, Any]:
         "agrees": judgement.agrees,
         "chair_iou": judgement.iou and judgement.iou[1],
     }
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    images: dict[str, Path] = {}
-    for path in _images(folder):
-        if path.stem in images:
-            raise PhotoError(f"{folder} has both {images[path.stem].name} and {path.name}: which one counts?")
-        images[path.stem] = path
-    return images
-
-
-def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise PhotoError(f"no folder {folder}: expected one of images ({', '.join(IMAGE_SUFFIXES)})")
-    paths = list_images(folder)
-    if not paths:
-        raise PhotoError(f"no images in {folder}: expected some of {', '.join(IMAGE_SUFFIXES)}")
-    return paths
-
-
-def _read(path: Path, grey: bool = False) -> np.ndarray:
-    image = decode_image(path.read_bytes(), grey)
-    if image is None:
-        raise PhotoError(f"{path} is not an image that can be read: repair it or take it out")
-    return image
