@@ -20,7 +20,8 @@ from simgym.config.command import run_command
 from simgym.config.schema import PhotosConfig
 from simgym.deploy import BundleError, Calibration, Camera, Contract, TensorSpec, policy_contract
 from simgym.deploy.camera import ASSUMED_FOV_DEG
-from simgym.policies.photos import GREEN, RED, PhotoError, chair_offset, evaluate_photos
+from simgym.masks import PhotoError
+from simgym.policies.photos import GREEN, RED, chair_offset, evaluate_photos
 
 CAMERA = Camera.from_fov(16, 12, math.radians(69))
 ROOMS = os.environ.get("SIMGYM_PHOTOS")  # a folder with rgb/ and chair_mask/
