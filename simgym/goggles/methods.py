@@ -46,12 +46,12 @@ class Batch:
     """What one step learns from; a part that no term wants is None."""
 
     real: torch.Tensor | None = None  # (B, 3, H, W)
-    marks: torch.Tensor | None = None  # (B, H, W) int64, what is known of ``real``, see `simgym.goggles.marked`
     sim: torch.Tensor | None = None  # (B, 3, H, W)
     sim_labels: torch.Tensor | None = None  # (B, H, W) int64
     paired: Lesson | None = None  # simulated, with their twins
     taught: Lesson | None = None  # real, see `simgym.goggles.teaching`
     shift: tuple[int, int] = (1, 1)  # dx, dy in pixels
+    marks: torch.Tensor | None = None  # (B, H, W) int64, what is known of ``real``, see `simgym.goggles.marked`
 
 
 def build_networks(method: NetworkMethod, generator: str, colours: torch.Tensor | None = None) -> nn.ModuleDict:
