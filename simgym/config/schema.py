@@ -266,7 +266,7 @@ class GogglesTrainConfig:
     marked: str | None = option(
         None, "a few real frames whose chairs are marked: a folder with rgb/ and chair_mask/, 255 is chair"
     )
-    frames: SourceConfig = option(SourceConfig, "which frames of real=, and how their camera is known")
+    frames: SourceConfig = option(SourceConfig, "which frames of real=, and how its and marked='s camera is known")
     env: TaskConfig = option(ChairNavConfig, "the task whose camera the goggles are for")
     goggles: GogglesChoice = option(GogglesChoice, "the goggles")
     generator: str = option("unet", "the network that translates", choices=("unet", "mobile", "resnet9"))

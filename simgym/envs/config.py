@@ -60,7 +60,10 @@ class PaintRanges(LiveTerms):
     saturation: tuple[float, float] = span((0.0, 0.9), "of a colour", operation="set", live=True, low=0.0, high=1.0)
     brightness: tuple[float, float] = span((0.25, 1.0), "of a colour", operation="set", live=True, low=0.0, high=1.0)
     natural_probability: float = option(
-        0.0, "share of the episodes in which things have the colours of lived-in rooms", low=0.0, high=1.0
+        0.0,
+        "share of the episodes in which rooms look lived in: colours, legs, books, pictures",
+        low=0.0,
+        high=1.0,
     )
     texture_probability: float = option(0.6, "share of the parts that are textured", low=0.0, high=1.0)
     texture_size_m: tuple[float, float] = span(

@@ -39,10 +39,6 @@ def load_domains(config: GogglesTrainConfig, camera: Camera) -> dict[str, Frames
     """
     given = {name: getattr(config, name) for name in ("real", "sim", "pairs")}
     domains = {name: _load(name, text, config, camera) for name, text in given.items() if text is not None}
-    if config.marked is not None:
-        domains["marked"] = load_marked(config.marked, config.frames, camera)
-        print(f"marked: {len(domains['marked'])} photographs of {config.marked} with masks of their chairs", flush=True)
-    given["marked"] = config.marked
     for name, frames in domains.items():
         _check(f"{name}={given[name]}", frames, camera)
     sim, pairs = domains.get("sim"), domains.get("pairs")
@@ -56,6 +52,9 @@ def load_domains(config: GogglesTrainConfig, camera: Camera) -> dict[str, Frames
     shown = sim if sim is not None else pairs
     if shown is not None:
         domains["sim"] = shown if shown.canonical is None else replace(shown, rgb=shown.canonical, canonical=None)
+    if config.marked is not None:
+        domains["marked"], said = load_marked(config.marked, config.frames, camera)
+        print(f"marked: {said}", flush=True)
     check_needs(config.goggles.method, domains)
     _check_crop(config, camera)
     return domains
@@ -83,7 +82,9 @@ def check_needs(method: GogglesMethod, domains: Mapping[str, Frames]) -> None:
     if missing:
         raise UsageError(f"goggles/method={method.name} needs {'= and '.join(missing)}=: give a source of frames")
     if "marked" in domains and not (isinstance(method, NetworkMethod) and method.taught_needed):
-        raise UsageError(f"marked= does nothing with goggles/method={method.name}: leave it out, or take hybrid")
+        raise UsageError(
+            f"marked= does nothing with goggles/method={method.name} unless goggles.method.taught is above 0"
+        )
     if not isinstance(method, NetworkMethod):
         return
     if method.pairs_needed and domains["pairs"].segmentation is None:

@@ -11,7 +11,8 @@ import numpy as np
 class Frames:
     """N frames of one camera, in the order of time within each sequence.
 
-    Simulated frames may come with labels and with a twin in the canonical look; real ones have neither.
+    Simulated frames may come with labels and with a twin in the canonical look; real ones have neither, or marks
+    (`simgym.goggles.marked`) in the place of labels.
     """
 
     rgb: np.ndarray  # (N, H, W, 3) uint8

@@ -71,11 +71,11 @@ def train(
     if fabric.is_global_zero:
         remove_leftovers(out)
     started = time.perf_counter()
-    halves = {name: split(frames) for name, frames in domains.items()}
+    halves = {name: split(frames) for name, frames in domains.items() if name != "marked"}
     learned = {name: half[0] for name, half in halves.items()}
     held_out = {name: half[1] for name, half in halves.items()}
     if "marked" in domains:
-        learned["marked"] = domains["marked"]  # few as they are, nothing is measured on them
+        learned["marked"] = domains["marked"]  # few as they are, all are learned from
     method = config.goggles.method
     sources = {name: Source(frames, fabric.device) for name, frames in learned.items()}
     segmentation = _segmentation(fabric, config, sources, held_out)

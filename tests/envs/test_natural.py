@@ -5,15 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from simgym.envs.config import ClutterRanges, LookRanges
+from simgym.envs.config import DOMAINS, ClutterRanges, LookRanges
 from simgym.envs.draw import Look
 from simgym.envs.looks.canonical import slender_parts
 from simgym.envs.looks.textures import COLOURED, SIDE_PX, texture_bank
 from simgym.envs.scene import Semantic
 from simgym.envs.simulation import Simulation
+from simgym.envs.tasks.grasp.config import GraspConfig
 from tests.envs.helpers import chair_nav, randomized
 
-CLUTTER = ClutterRanges(wall_items=(4, 4), pictures=(3, 3), rugs=(2, 2))
+CLUTTER = ClutterRanges(wall_items=(4, 4), doors=(1, 1), pictures=(3, 3), rugs=(2, 2), cables=(1, 1))
 SEEDS = range(40)
 
 
@@ -49,6 +50,35 @@ def test_books_stand_in_some_cabinets_and_pictures_on_some_panels_only(natural):
             assert 0.45 < pictures < 0.75
         elif semantic != Semantic.FLOOR:  # of which rugs are
             assert pictures == 0, semantic
+
+
+def test_rugs_have_patterns_and_cables_have_none(natural):
+    made, looks = natural
+    scene, rows = made.task.scene, texture_bank(LookRanges().textures)[1]["patchwork"]
+    for name, low, high in (("rugs", 0.4, 0.8), ("cables", 0.0, 0.0)):
+        starts = [scene.part_range(b).start for b, body in enumerate(scene.bodies) if body.name.startswith(name)]
+        patterned = np.mean([np.isin(look.part_texture[0, starts], rows) for look in looks])
+        assert low <= patterned <= high, name
+
+
+def test_decorations_come_as_the_world_leaves_its_plain_colours():
+    """`recolored` says what share of the textures is there."""
+    counts = []
+    for share in (0.0, 0.3, 1.0):
+        _, looks = rooms(natural_probability=1.0, texture_probability=0.5, recolored=(share, share))
+        counts.append(sum((look.part_texture >= LookRanges().textures).sum() for look in looks))
+    assert counts[0] == 0 and 0.15 < counts[1] / counts[2] < 0.45
+
+
+def test_grasp_has_them_too():
+    """Its scene has objects, whose parts are placed as well."""
+    domain = DOMAINS["lifelike"]
+    look = replace(domain.randomization.look, natural_probability=1.0)
+    made = Simulation(GraspConfig(), replace(domain, randomization=replace(domain.randomization, look=look)), 1)
+    shown = np.array([made._draw(0, seed).look.part_texture for seed in range(10)])
+    assert (shown >= LookRanges().textures).any() or not any(
+        body.parts[0].semantic == Semantic.WALL_ITEM for body in made.task.scene.bodies
+    )
 
 
 def test_a_picture_is_as_large_as_what_it_is_on(natural):

@@ -17,6 +17,7 @@ from simgym.config.schema import GogglesTrainConfig
 from simgym.config.sources import SourceConfig
 from simgym.deploy import Camera
 from simgym.envs.scene import Semantic
+from simgym.errors import UsageError
 from simgym.goggles.data import MARKED, Sampler, Source
 from simgym.goggles.domains import check_needs
 from simgym.goggles.frames import Frames
@@ -63,13 +64,34 @@ def sampler(crop: float = 1.0, **more: Frames) -> Sampler:
 
 
 def test_masks_go_the_way_of_their_pictures(tmp_path: Path) -> None:
-    frames = load_marked(str(write_marked(tmp_path)), SourceConfig(), Camera())
+    frames, said = load_marked(str(write_marked(tmp_path)), SourceConfig(horizontal_fov_deg=75), Camera())
+    assert "12 photographs" in said and "an ideal lens 75 degrees wide, which sees 100%" in said
     assert frames.rgb.shape == (12, 60, 80, 3) and frames.segmentation is not None
     assert set(np.unique(frames.segmentation)) == {OTHER, CHAIR}
     red = frames.rgb[..., 0].astype(int) - frames.rgb[..., 1]
     edge = np.abs(red - 118) < 100  # mixtures of both
     assert edge.mean() < 0.1
     np.testing.assert_array_equal(frames.segmentation[~edge] == CHAIR, red[~edge] > 118)
+
+
+def test_nothing_is_known_beyond_the_edge_of_a_photograph(tmp_path: Path) -> None:
+    """The resampler repeats edges there, and a chair at an edge would grow."""
+    folder = write_marked(tmp_path, count=1)
+    cv2.imwrite(str(folder / "chair_mask" / "0.png"), np.full((120, 160), 255, np.uint8))
+    frames, said = load_marked(str(folder), SourceConfig(horizontal_fov_deg=40), Camera())
+    marks = frames.segmentation
+    assert marks is not None and set(np.unique(marks)) == {CHAIR, UNKNOWN}
+    assert 0.1 < (marks == CHAIR).mean() < 0.5 and marks[0, 30, 40] == CHAIR and marks[0, 0, 0] == UNKNOWN
+    assert f"sees {(marks == CHAIR).mean():.0%} of the picture" in said
+
+
+def test_masks_without_any_chair_are_refused(tmp_path: Path) -> None:
+    """Such as masks of 0 and 1, which would teach that nothing is a chair."""
+    folder = write_marked(tmp_path)
+    for path in (folder / "chair_mask").iterdir():
+        cv2.imwrite(str(path), np.ones((120, 160), np.uint8))
+    with pytest.raises(PhotoError, match="no mask in .*chair_mask has a chair .*255 is chair"):
+        load_marked(str(folder), SourceConfig(), Camera())
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
@@ -87,8 +109,9 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
 def test_methods_that_are_not_taught_refuse_them() -> None:
     given = {**domains(), "marked": marked()}
     check_needs(HYBRID, given)
-    with pytest.raises(Exception, match="marked= does nothing with goggles/method=rcan"):
-        check_needs(RCAN, given)
+    for method in (RCAN, replace(HYBRID, taught=0.0)):
+        with pytest.raises(UsageError, match=f"marked= does nothing with goggles/method={method.name} unless"):
+            check_needs(method, given)
 
 
 # --- batches ---
@@ -118,7 +141,7 @@ def test_they_stay_out_where_nothing_is_taught() -> None:
 def beliefs() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     probabilities = torch.randn(4, CLASSES, 6, 8, generator=generator).mul(3).softmax(1)
-    return probabilities, torch.randint(-1, 2, (4, 6, 8), generator=generator)
+    return probabilities, torch.randint(0, 3, (4, 6, 8), generator=generator)
 
 
 def test_what_is_known_is_believed_and_the_rest_keeps_its_odds() -> None:
@@ -147,7 +170,7 @@ def test_marks_overrule_the_teacher() -> None:
     real, images = torch.rand(2, 4, 3, 16, 24)
     pairs = Lesson(images, torch.zeros(4, 16, 24, dtype=torch.int64), torch.ones(4, 16, 24))
     nothing = torch.zeros(4, CLASSES, dtype=torch.bool)
-    marks = torch.randint(-1, 2, (4, 16, 24))
+    marks = torch.randint(0, 3, (4, 16, 24))
     plain, told = (teach(teacher, real, pairs, nothing, 0.5, known) for known in (None, marks))
     assert bool((told.labels[marks == CHAIR] == Semantic.CHAIR).all())
     assert bool((told.weights[marks == CHAIR] == 1).all())

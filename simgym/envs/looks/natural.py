@@ -59,7 +59,11 @@ class Natural:
         self._fronts = [  # doors stand out from the body, which is the first part
             slice(span.start + 1, span.stop) for body, span in spans if body.parts[0].semantic == Semantic.CABINET
         ]
-        self._panels = [span.start for _, span in spans if decorated[span.start]]
+        self._panels = [  # all that hangs on walls, and rugs, which are of one part, but not cables
+            span.start
+            for body, span in spans
+            if decorated[span.start] and (body.parts[0].semantic == Semantic.WALL_ITEM or len(body.parts) == 1)
+        ]
 
     def colours(self, rng: np.random.Generator) -> np.ndarray:
         """(3, P) hue, saturation and value of every part, from the ranges of its class."""
@@ -73,7 +77,7 @@ class Natural:
             return source
         slender = slender_parts(self._scene, setting.layout)
         body = self._scene.part_body[: len(slender)]
-        apart = slender & (rng.random(len(self._scene.bodies)) < LEGS_APART)[body]
+        apart = slender & (rng.random(self._scene.num_placed) < LEGS_APART)[body]
         rows = np.flatnonzero(apart)
         first = np.unique(body[rows], return_index=True)[1]  # of the legs of each body
         source[rows] = rows[first][np.searchsorted(body[rows[first]], body[rows])]

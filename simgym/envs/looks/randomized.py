@@ -59,8 +59,8 @@ class RandomizedLook:
         look.part_texture[0] = texture[source]
         look.texture_size_m[0] = terms.draw(rng, "texture_size_m", parts)[source]
         rank = rank[source]
-        if natural and setting is not None:
-            rank[self._natural.decorate(rng, look, setting)] = 0
+        if natural and setting is not None and terms.group.texture_probability > 0:
+            rank[self._natural.decorate(rng, look, setting)] *= terms.group.texture_probability  # where all may be
         return rank
 
     def _light(self, rng: np.random.Generator, look: Look, terms: Drawing) -> dict[str, Any]:
