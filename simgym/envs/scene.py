@@ -135,6 +135,11 @@ class Scene:
         return np.array([b for b, body in enumerate(self.all_bodies) for _ in body.parts], np.int32)
 
     @cached_property
+    def part_shape(self) -> np.ndarray:
+        """(P,) int32: the `Shape` of each part."""
+        return np.array([part.shape for part in self.parts], np.int32)
+
+    @cached_property
     def num_fixed_parts(self) -> int:
         """Number of parts of the fixed bodies; these come first."""
         return sum(len(body.parts) for body in self.bodies)

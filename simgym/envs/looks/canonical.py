@@ -59,9 +59,9 @@ def paint_objects(look: Look, layout: Layout, scene: Scene) -> None:
 
 def slender_parts(scene: Scene, layout: Layout) -> np.ndarray:
     """(Q,) bool, of the parts that the first row of a layout places: legs, slats, bars, what a frame is made of."""
-    parts, size = scene.parts[: scene.num_placed_parts], layout.part_size[0]
-    round_, ball = (np.array([part.shape == shape for part in parts]) for shape in (Shape.CYLINDER, Shape.SPHERE))
-    return ~ball & (np.where(round_, 0.7 * size[:, 0], np.sort(size, axis=1)[:, 1]) < SLENDER_M)
+    shape, size = scene.part_shape[: scene.num_placed_parts], layout.part_size[0]
+    thickness = np.where(shape == Shape.CYLINDER, 0.7 * size[:, 0], np.sort(size, axis=1)[:, 1])
+    return (shape != Shape.SPHERE) & (thickness < SLENDER_M)
 
 
 def decoration(scene: Scene) -> np.ndarray:

@@ -90,8 +90,7 @@ class PhotoLook:
         else:
             self.textures, self._rows, self._folder_facts = folder_bank(folder)
         self._bodies = [(body.name, scene.part_range(b)) for b, body in enumerate(scene.bodies)]
-        parts = scene.parts[: scene.num_placed_parts]
-        self._crown = np.array([part.shape == Shape.SPHERE for part in parts])
+        self._crown = scene.part_shape[: scene.num_placed_parts] == Shape.SPHERE
         self._robot = np.array([part.semantic == Semantic.ROBOT for part in scene.parts])
         self._names = {body.name: body.name.rstrip("0123456789") for body in scene.bodies}
         self.place = functools.lru_cache(maxsize=64)(self._draw_place)
