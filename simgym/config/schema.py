@@ -68,6 +68,7 @@ class PPOConfig:
         high=1.0,
     )
     mirrored: bool = option(False, "imitation learns from mirror images too, where the camera has them")
+    ppo_mirrored: bool = option(False, "every other pass of PPO is over mirror images, where the camera has them")
 
     def __post_init__(self) -> None:
         samples = self.num_envs * self.n_steps
@@ -218,8 +219,8 @@ class PhotosConfig:
     """Steering agreement of a policy on real photographs."""
 
     policy: str = option(help=POLICY)
-    rgb: str = option(help="folder of photographs")
-    masks: str = option(help="folder of chair masks, one a photograph, of the same name")
+    rgb: str = option(help="folder of photographs; without masks=, one that simgym.collect wrote")
+    masks: str | None = option(None, "folder of chair masks, one a photograph, of the same name")
     goggles: str | None = option(None, GOGGLES)
     env: ChairNavConfig = option(ChairNavConfig, "the task")
     camera: str | None = option(None, "camera_info YAML of the camera that took them; else horizontal_fov_deg")

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import DictRolloutBuffer
+from stable_baselines3.common.type_aliases import DictRolloutBufferSamples
 from torch.nn import functional
 
+from simgym.envs.tasks import Reflection
 from simgym.errors import UserError
 
-from .networks import EXPERT
+from .networks import EXPERT, PRIVILEGED
 
 RETURNS = "returns"  # beside the observations in a `DataSet`
 ACTOR_WEIGHT = 4.0  # of the squared error of actions, beside ``vf_coef`` times that of values
@@ -24,29 +26,61 @@ class DivergenceError(UserError):
     """Training cannot go on: the policy's actions are not finite."""
 
 
-class BatchBuffer(DictRolloutBuffer):
-    """SB3's buffer, whose batches are copied once: what it indexes is new, so a tensor may share its memory."""
-
-    def to_torch(self, array: np.ndarray, copy: bool = True) -> torch.Tensor:
-        """A tensor over ``array``."""
-        return super().to_torch(array, copy=False)
-
-
 class Mirror(NamedTuple):
     """How a mirror image of an observation looks, left for right: the picture flips, and some values change signs."""
 
     measured: str  # the observation beside the image
     measured_signs: np.ndarray  # (M,)
-    action_signs: np.ndarray  # (A,)
+    values: Reflection  # of the others
 
     def __call__(self, observations: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """What the policy sees and the expert does, mirrored; privileged state has no mirror image and stays."""
-        signs = {self.measured: self.measured_signs, EXPERT: self.action_signs}
-        mirrored = {
-            name: observations[name] * torch.as_tensor(values, dtype=torch.float32, device=observations[name].device)
-            for name, values in signs.items()
+        """What the policy sees, its critic knows, and the expert does, mirrored."""
+        order, privileged = self.values.privileged_order, observations[PRIVILEGED]
+        return observations | {
+            "image": observations["image"].flip(-1),
+            self.measured: _signed(observations[self.measured], self.measured_signs),
+            EXPERT: _signed(observations[EXPERT], self.values.action),
+            PRIVILEGED: _signed(privileged if order is None else privileged[:, order], self.values.privileged),
         }
-        return observations | mirrored | {"image": observations["image"].flip(-1)}
+
+    def samples(self, batch: DictRolloutBufferSamples) -> DictRolloutBufferSamples:
+        """Steps as they would have gone in the mirror.
+
+        Their actions are as probable as the true ones were, so that the policy is drawn to one that does the same in
+        both (Mittal et al. 2024, "Symmetry Considerations for Learning Task Symmetric Robot Policies").
+        """
+        return batch._replace(
+            observations=self(dict(batch.observations)), actions=_signed(batch.actions, self.values.action)
+        )
+
+
+def _signed(values: torch.Tensor, signs: np.ndarray) -> torch.Tensor:
+    return values * torch.as_tensor(signs, dtype=torch.float32, device=values.device)
+
+
+class BatchBuffer(DictRolloutBuffer):
+    """SB3's buffer, whose batches are copied once: what it indexes is new, so a tensor may share its memory.
+
+    With a ``mirror`` every other pass over it is of mirror images.
+    """
+
+    mirror: Mirror | None = None
+
+    def reset(self) -> None:
+        """Forget all."""
+        super().reset()
+        self._passes = 0
+
+    def get(self, batch_size: int | None = None) -> Iterator[DictRolloutBufferSamples]:  # type: ignore[override]  # SB3's says Generator
+        """One pass in batches."""
+        self._passes += 1
+        mirror = self.mirror if self._passes % 2 == 0 else None
+        for samples in super().get(batch_size):
+            yield samples if mirror is None else mirror.samples(samples)
+
+    def to_torch(self, array: np.ndarray, copy: bool = True) -> torch.Tensor:
+        """A tensor over ``array``."""
+        return super().to_torch(array, copy=False)
 
 
 class DataSet:
@@ -95,7 +129,8 @@ class ImitatingPPO(PPO):
         imitation_steps: steps over all worlds before PPO takes over; 0 is plain PPO.
         imitation_batch_size: samples of its gradient steps; by default PPO's ``batch_size``.
         remembered: rollouts that imitation learns from, the last ones; with 1 each serves once and is gone.
-        mirror: what a mirror image is: then every other batch is one, from which the actor alone learns.
+        mirror: what a mirror image is: then every other batch of imitation is one, from which the actor alone learns.
+        ppo_mirror: the same for PPO: then every other pass is over mirror images.
         args, kwargs: as `stable_baselines3.PPO` takes them; observations have an ``expert`` (A,) action.
     """
 
@@ -106,15 +141,20 @@ class ImitatingPPO(PPO):
         imitation_batch_size: int | None = None,
         remembered: int = 1,
         mirror: Mirror | None = None,
+        ppo_mirror: Mirror | None = None,
         **kwargs: Any,
     ) -> None:
-        self.imitation_steps, self._imitation_batch_size, self._mirror = imitation_steps, imitation_batch_size, mirror
+        self.imitation_steps, self._imitation_batch_size = imitation_steps, imitation_batch_size
+        self._mirror, self._ppo_mirror = mirror, ppo_mirror
         self.data_set = DataSet(remembered) if remembered > 1 else None
         super().__init__(*args, **kwargs)
 
     def train(self) -> None:
         """Update the policy from the rollout buffer."""
         if self.num_timesteps > self.imitation_steps:
+            if self._ppo_mirror is not None:
+                assert isinstance(self.rollout_buffer, BatchBuffer)
+                self.rollout_buffer.mirror = self._ppo_mirror
             super().train()
         else:
             self._imitate()

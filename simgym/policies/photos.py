@@ -7,6 +7,9 @@ Only photographs whose largest chair lies clearly to one side are judged. The ch
 largest connected region of the mask: unlike the middle of its bounding box, it hardly moves when one leg sticks out.
 Chance is 50 %.
 
+Frames of a simulator will do in place of photographs: what the policy does with them is the most that goggles can come
+to.
+
 Chairs kept (`simgym.policies.chairs`) are counted in all photographs in which the simulated camera sees some chair.
 """
 
@@ -14,7 +17,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ import numpy as np
 
 from simgym.deploy import Calibration, CameraError, Goggles, Policy, SizedResamplers, check_camera
 from simgym.deploy.camera import ASSUMED_FOV_DEG
+from simgym.envs.scene import Semantic
 from simgym.files import write_bytes, write_image
 from simgym.masks import PhotoError, find_pairs, read_pair
 from simgym.shipped import load_goggles, load_policy
@@ -131,7 +135,7 @@ class Viewer:
 def evaluate_photos(
     policy: str | Path,
     rgb: str | Path,
-    masks: str | Path,
+    masks: str | Path | None,
     out: str | Path,
     goggles: str | Path | None = None,
     calibration: Calibration | None = None,
@@ -142,7 +146,7 @@ def evaluate_photos(
 
     Args:
         policy: a policy bundle, or ``pretrained``.
-        rgb: folder of photographs.
+        rgb: folder of photographs; without ``masks``, what `simgym.collect` wrote.
         masks: folder of masks with the photographs' stems and sizes; 255 is chair.
         out: folder to write into.
         goggles: a goggles bundle, ``pretrained``, or None.
@@ -152,8 +156,8 @@ def evaluate_photos(
 
     Returns:
         What ``photos.json`` holds: ``n`` photographs judged of ``photos``, ``agreement`` in 0..1 with its 95 % Wilson
-        interval ``ci95``, ``chair_iou`` (see `simgym.policies.chairs.summarize`), what it was measured on, and a row
-        for every photograph.
+        interval ``ci95``, the same for chairs on the ``left`` and on the ``right`` alone, ``chair_iou`` (see
+        `simgym.policies.chairs.summarize`), what it was measured on, and a row for every photograph.
 
     Raises:
         BundleError: a bundle is missing, corrupt or made for something else.
@@ -162,22 +166,21 @@ def evaluate_photos(
     """
     worn = load_goggles(goggles, task) if goggles else None
     viewer = Viewer(load_policy(policy, task), worn, calibration, horizontal_fov_rad)
-    judgements = [judge(viewer, photo, mask) for photo, mask in find_pairs(Path(rgb), Path(masks))]
+    judgements = [judge(viewer, *marked) for marked in _marked(Path(rgb), masks)]
     judged = [judgement for judgement in judgements if judgement.agrees is not None]
     if not judged:
         raise PhotoError(
             f"none of the {len(judgements)} photographs in {rgb} has a chair more than {CLEARLY_ASIDE:.0%} of the "
             "width off the middle: steering can only be judged where a chair lies to one side"
         )
-    agreeing = sum(bool(judgement.agrees) for judgement in judged)
     result = {
         "policy": str(policy),
         "goggles": str(goggles) if goggles else None,
         "rgb": Path(rgb).resolve().name,
         "photos": len(judgements),
-        "n": len(judged),
-        "agreement": agreeing / len(judged),
-        "ci95": list(wilson_interval(agreeing, len(judged))),
+        **_agreement(judged),
+        "left": _agreement([judgement for judgement in judged if (judgement.offset or 0) < 0]),
+        "right": _agreement([judgement for judgement in judged if (judgement.offset or 0) > 0]),
         "chair_iou": _chairs_kept(judgements, worn is not None),
         "horizontal_fov_deg": math.degrees(
             calibration.camera.horizontal_fov_rad if calibration else horizontal_fov_rad
@@ -189,21 +192,47 @@ def evaluate_photos(
     return result
 
 
-def judge(viewer: Viewer, photo_path: Path, mask_path: Path) -> Judgement:
-    """Read one photograph and its mask and show it to the policy.
+def _marked(rgb: Path, masks: str | Path | None) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
+    """Photographs or collected frames: where each is, the picture, and its mask."""
+    if masks is not None:
+        for photo_path, mask_path in find_pairs(rgb, Path(masks)):
+            yield photo_path, *read_pair(photo_path, mask_path)
+        return
+    for frame_path, label_path in find_pairs(rgb / "rgb", rgb / "segmentation"):
+        frame, labels = read_pair(frame_path, label_path)
+        yield frame_path, frame, np.where(labels == Semantic.CHAIR, 255, 0).astype(np.uint8)
+
+
+def _agreement(judged: Sequence[Judgement]) -> dict[str, Any]:
+    """How many there are, in which share of them the policy turns to the chair, and its 95 % interval."""
+    agreeing, n = sum(bool(judgement.agrees) for judgement in judged), len(judged)
+    return {
+        "n": n,
+        "agreement": agreeing / n if n else None,
+        "ci95": list(wilson_interval(agreeing, n)) if n else None,
+    }
+
+
+def judge(viewer: Viewer, path: Path, photo: np.ndarray, mask: np.ndarray) -> Judgement:
+    """Show the policy one photograph.
+
+    Args:
+        viewer: its way into the policy.
+        path: of the photograph.
+        photo: (H_photo, W_photo, 3) uint8 RGB.
+        mask: (H_photo, W_photo) uint8, more than 127 is chair.
 
     Raises:
-        PhotoError: one of them cannot be read, or they do not fit each other or the calibration.
+        PhotoError: the photograph does not fit the calibration.
     """
-    photo, mask = read_pair(photo_path, mask_path)
     try:
         sight = viewer(photo)
     except CameraError as error:
-        raise PhotoError(f"{photo_path}: {error}") from error
+        raise PhotoError(f"{path}: {error}") from error
     chair, counted = viewer.chair(mask)
     visible = bool((chair & counted).any())
     return Judgement(
-        name=photo_path.name,
+        name=path.name,
         thumbnail=_to_height(photo, cv2.INTER_AREA),
         seen=sight.seen,
         offset=chair_offset(mask),

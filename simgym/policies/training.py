@@ -71,9 +71,8 @@ def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | N
     algo, task, memory = config.algo, env.simulation.task, env.memory
     low, high = task.usual_range
     mirror = None
-    if algo.mirrored and task.mirror is not None:
-        measured_signs, action_signs = task.mirror
-        mirror = Mirror(task.measured, memory.laid_out(measured_signs, (1, -1)), action_signs)
+    if task.mirror is not None:
+        mirror = Mirror(task.measured, memory.laid_out(task.mirror.measured, (1, -1)), task.mirror)
     model = ImitatingPPO(
         AsymmetricPolicy,
         env,
@@ -103,7 +102,8 @@ def build_model(config: TrainConfig, env: SimulationVecEnv, log_folder: Path | N
         imitation_steps=algo.imitation_steps,
         imitation_batch_size=algo.imitation_batch_size,
         remembered=algo.remembered,
-        mirror=mirror,
+        mirror=mirror if algo.mirrored else None,
+        ppo_mirror=mirror if algo.ppo_mirrored else None,
         seed=config.seed,
         device=config.device,
     )

@@ -234,21 +234,23 @@ def test_the_expert_comes_down_closes_and_lifts():
     assert command[2] > 0.2 and command[4] < 1e-6  # holds: up, closed
 
 
-def test_the_expert_is_the_same_in_a_mirror():
+def test_expert_and_privileged_state_are_the_same_in_a_mirror():
     """So mirror images teach what it does: y and yaw change signs, of what it sees and of what it does."""
     stage = Stage()
     for seed in range(20):
         rng = np.random.default_rng(seed)
         (x, y, z), yaw = rng.uniform((0.35, -0.2, 0.05), (0.65, 0.2, 0.3)), rng.uniform(-0.6, 0.6)
         turned = rng.uniform(-0.6, 0.6)
-        actions = []
+        actions, privileged = [], []
         for sign in (1.0, -1.0):
             stage.place_hand(x, sign * y, z)
             stage.state.link_quat[0, stage.task._hand_link] = from_rpy((np.pi, 0, sign * yaw))
             stage.state.object_quat[0, 0] = from_rpy((0, 0, sign * turned))
             actions.append(stage.task.expert_action(stage.state)[0])
+            privileged.append(stage.task.privileged(stage.state)[0])
         assert stage.task.mirror is not None
-        np.testing.assert_allclose(actions[1], actions[0] * stage.task.mirror[1], atol=1e-5)
+        np.testing.assert_allclose(privileged[1], privileged[0] * stage.task.mirror.privileged, atol=1e-5)
+        np.testing.assert_allclose(actions[1], actions[0] * stage.task.mirror.action, atol=1e-5)
 
 
 def test_over_things_whose_yaw_does_not_count_the_hand_does_not_turn():

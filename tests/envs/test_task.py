@@ -14,7 +14,8 @@ from simgym.envs.engines import RobotState
 from simgym.envs.quaternion import from_yaw
 from simgym.envs.simulation import SPLITS, Simulation
 from simgym.envs.tasks.chair_nav.expert import expert_command
-from simgym.envs.tasks.chair_nav.layout import Episode
+from simgym.envs.tasks.chair_nav.layout import MAX_PATH_CELLS, Episode
+from simgym.envs.tasks.chair_nav.privileged import PRIVILEGED_DIM, privileged_view
 from simgym.envs.tasks.chair_nav.task import ChairNav
 from tests.envs.helpers import chair_nav, seeds_of
 
@@ -291,6 +292,20 @@ def test_the_expert_turns_to_the_nearest_chair_that_it_sees(hides, turns):
     arrived, pose, path = np.zeros(opaque.shape), np.zeros(3), np.zeros((10, 2))
     speed, turn = expert_command(arrived, nowhere, opaque, chairs, pose, 0.5, 1.5, path)
     assert speed == 0.0 and np.sign(turn) == turns
+
+
+def test_privileged_state_is_mirrored_as_the_floor_plan_is():
+    simulation = Simulation(chair_nav(), DOMAINS["sim"], 1, "train")
+    task, path = simulation.task, np.zeros((MAX_PATH_CELLS, 2))
+    for seed in seeds_of("train", 20):
+        simulation.reset(np.zeros(1, int), np.array([seed]))
+        ((x, y, heading),) = task.track(simulation.engine.state)
+        plan, flipped = (task.field[0], task.blocked[0]), (task.field[0][:, ::-1], task.blocked[0][:, ::-1])
+        here, there = np.zeros(PRIVILEGED_DIM), np.zeros(PRIVILEGED_DIM)
+        privileged_view(*plan, np.array([x, y, heading]), 0.7, path, here)
+        privileged_view(*map(np.ascontiguousarray, flipped), np.array([x, -y, -heading]), 0.7, path, there)
+        assert task.mirror is not None
+        np.testing.assert_allclose(there, here[task.mirror.privileged_order] * task.mirror.privileged, atol=0.06)
 
 
 def test_the_expert_turns_to_the_nearest_chair_if_all_are_hidden():

@@ -15,6 +15,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from simgym.envs.tasks import Reflection
 from simgym.policies.imitation import BatchBuffer, DataSet, DivergenceError, ImitatingPPO, Mirror
 from simgym.policies.networks import EXPERT
 
@@ -141,12 +142,58 @@ def test_a_mirror_image_of_a_mirror_image_is_the_thing_itself():
         "image": torch.randint(0, 256, (2, 3, 4, 6), generator=rng, dtype=torch.uint8),
         "proprio": torch.randn(2, 3, generator=rng),
         EXPERT: torch.randn(2, 2, generator=rng),
-        "privileged": torch.randn(2, 5, generator=rng),
+        "privileged": torch.randn(2, 4, generator=rng),
     }
-    mirror = Mirror("proprio", np.array([1.0, -1.0, 1.0]), np.array([-1.0, 1.0]))
+    reflection = Reflection(np.ones(3), np.array([-1.0, 1.0]), np.array([1.0, -1, 1, 1]), np.array([0, 1, 3, 2]))
+    mirror = Mirror("proprio", np.array([1.0, -1.0, 1.0]), reflection)
     once = mirror(seen)
     assert torch.equal(once["image"][..., 0], seen["image"][..., -1])
     assert torch.equal(once["proprio"], seen["proprio"] * torch.tensor([1.0, -1.0, 1.0]))
     assert torch.equal(once[EXPERT], seen[EXPERT] * torch.tensor([-1.0, 1.0]))
+    assert torch.equal(once["privileged"], (seen["privileged"] * torch.tensor([1.0, -1, 1, 1]))[:, [0, 1, 3, 2]])
     for name, values in mirror(once).items():
         assert torch.equal(values, seen[name]), name
+
+
+class Turn(gymnasium.Env):
+    """One turn, to the left or the right, at a picture that is bright on one side; only turns to the left are paid."""
+
+    observation_space = spaces.Dict(
+        {
+            "image": spaces.Box(0, 1, (1, 1, 2), np.float32),
+            "velocity": spaces.Box(-1, 1, (1,), np.float32),
+            "privileged": spaces.Box(-1, 1, (1,), np.float32),
+            EXPERT: spaces.Box(-1, 1, (1,), np.float32),
+        }
+    )
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+    zero = np.zeros(1, np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        left = np.array([[[1, 0]]], np.float32)
+        return {"image": left, "velocity": self.zero, "privileged": self.zero, EXPERT: self.zero}, {}
+
+    def step(self, action):
+        return self.reset()[0], float(action[0]), True, False, {}
+
+
+def test_what_ppo_learns_of_one_side_it_knows_of_the_other():
+    """Trained with the light on the left alone, it turns to the right where the light is on the right."""
+    turns = Reflection(np.ones(1), -np.ones(1), np.ones(1))
+    model = ImitatingPPO(
+        "MultiInputPolicy",
+        DummyVecEnv([Turn] * 8),
+        rollout_buffer_class=BatchBuffer,
+        ppo_mirror=Mirror("velocity", np.ones(1), turns),
+        n_steps=16,
+        batch_size=64,
+        n_epochs=4,
+        learning_rate=3e-3,
+        seed=3,
+        device="cpu",
+    ).learn(4096)
+    zero = np.zeros((2, 1), np.float32)
+    pictures = np.array([[[[1, 0]]], [[[0, 1]]]], np.float32)
+    turn, _ = model.predict({"image": pictures, "velocity": zero, "privileged": zero, EXPERT: zero}, deterministic=True)
+    assert turn[0, 0] > 0.5 and turn[1, 0] == pytest.approx(-turn[0, 0], abs=0.3)

@@ -20,6 +20,7 @@ from simgym.config.command import run_command
 from simgym.config.schema import PhotosConfig
 from simgym.deploy import BundleError, Calibration, Camera, Contract, TensorSpec, policy_contract
 from simgym.deploy.camera import ASSUMED_FOV_DEG
+from simgym.envs.scene import Semantic
 from simgym.masks import PhotoError
 from simgym.policies.photos import GREEN, RED, chair_offset, evaluate_photos
 
@@ -175,6 +176,33 @@ def test_goggles_of_another_camera_are_refused(policy, make_goggles, rooms, tmp_
         evaluate_photos(policy, rooms / "rgb", rooms / "masks", tmp_path / "out", goggles=goggles)
 
 
+def test_each_side_is_told_apart(policy, rooms, tmp_path):
+    """A policy that prefers a side agrees by chance with every chair there."""
+    (rooms / "rgb/far_left.jpg").unlink()
+    photo = cv2.imread(str(rooms / "rgb/two.jpg"))
+    assert photo is not None
+    cv2.imwrite(str(rooms / "rgb/two.jpg"), photo[:, ::-1])  # so the policy turns away from where the mask says
+    result = evaluate_photos(policy, rooms / "rgb", rooms / "masks", tmp_path / "out")
+    assert result["agreement"] == pytest.approx(2 / 3)
+    assert (result["left"]["n"], result["left"]["agreement"]) == (1, 1.0)
+    assert (result["right"]["n"], result["right"]["agreement"]) == (2, 0.5)
+
+
+def test_frames_of_a_simulator_need_no_masks(policy, rooms, tmp_path):
+    for folder in ("rgb", "segmentation"):
+        (tmp_path / "run" / folder).mkdir(parents=True)
+    for name in ("left", "right", "middle"):
+        photo, mask = draw_room(ROOM_CHAIRS[name], 0)
+        cv2.imwrite(str(tmp_path / f"run/rgb/{name}.png"), photo)
+        labels = np.where(mask > 0, Semantic.CHAIR, Semantic.WALL).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"run/segmentation/{name}.png"), labels)
+    Calibration.assumed(160, 120).to_yaml(tmp_path / "run/camera_info.yaml")
+    words = [f"policy={policy}", f"rgb={tmp_path / 'run'}", f"out={tmp_path / 'out'}"]
+    assert run_command(PhotosConfig, evaluate_photos_command.main, words) == 0
+    result = json.loads((tmp_path / "out/photos.json").read_text())
+    assert (result["photos"], result["n"], result["agreement"]) == (3, 2, 1.0)
+
+
 def test_a_calibration_is_used(policy, rooms, tmp_path):
     calibration = Calibration(Camera.from_fov(160, 120, math.radians(75)), "plumb_bob", (-0.1, 0.0, 0.0, 0.0))
     result = evaluate_photos(policy, rooms / "rgb", rooms / "masks", tmp_path / "out", calibration=calibration)
@@ -275,7 +303,8 @@ class TestCommand:
         assert self.run(*words) == 0
         printed = capsys.readouterr().out.splitlines()
         assert printed[0] == "steering agreement 100.0% (95 % interval 51.0% to 100.0%) on 4 of 6 photographs"
-        assert printed[1].startswith("chairs kept, mean IoU 0.") and "on 5 photographs" in printed[1]
+        assert printed[1] == "by the chair's side: left 100.0% of 2, right 100.0% of 2"
+        assert printed[2].startswith("chairs kept, mean IoU 0.") and "on 5 photographs" in printed[2]
         assert printed[-1] == f"wrote {tmp_path}/out/photos.json and {tmp_path}/out/photos.png"
         assert (tmp_path / "out/photos.json").is_file()
 

@@ -58,6 +58,23 @@ class Paced:
         return round(self.config.time_limit_s * self.config.control_rate_hz)
 
 
+@dataclass(frozen=True)
+class Reflection:
+    """What becomes of a task's values in a mirror that swaps left and right.
+
+    Args:
+        measured: (D,) signs of what the robot measures.
+        action: (action_dim,) signs.
+        privileged: (privileged_dim,) signs of what stands there in the mirror.
+        privileged_order: (privileged_dim,) from where each of these comes; None leaves all where they are.
+    """
+
+    measured: np.ndarray
+    action: np.ndarray
+    privileged: np.ndarray
+    privileged_order: np.ndarray | None = None
+
+
 class Task(Protocol):
     """State and arithmetic of ``n`` episodes, made as ``Task(config, randomization)``."""
 
@@ -69,7 +86,7 @@ class Task(Protocol):
     command_unit: str
     action_dim: int
     privileged_dim: int
-    mirror: tuple[np.ndarray, np.ndarray] | None  # signs of measured values and actions in a mirror, if that works
+    mirror: Reflection | None  # where left and right are alike
     camera_yaw: int | None  # which measured value turns the camera against the frame of the first two actions
     track_radius_m: float  # of what `track` tells of, as a disc
     overview_m: float  # edge of the square of floor, centred on the origin, that shows an episode from above

@@ -16,6 +16,9 @@ MAX_DISTANCE_M, DISTANCE_UNIT_M = 15.0, 5.0
 # Where each value stands.
 DISTANCE, ARRIVED, WAYPOINT_COS, WAYPOINT_SIN, TIME_LEFT, TIME_LEFT_SQUARED, FIRST_RAY = range(7)
 PRIVILEGED_DIM = FIRST_RAY + RAYS
+# In a mirror the way turns to the other side, and rays go round the other way.
+MIRROR_SIGNS = np.where(np.arange(PRIVILEGED_DIM) == WAYPOINT_SIN, -1.0, 1.0)
+MIRROR_ORDER = np.append(np.arange(FIRST_RAY), FIRST_RAY + -np.arange(RAYS) % RAYS)
 
 
 @numba.njit(cache=True)

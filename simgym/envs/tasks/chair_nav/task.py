@@ -18,13 +18,14 @@ from ...quaternion import wrap_angle, yaw
 from ...robot import load_robot
 from ...scene import Scene
 from ...terms import Drawing
-from .. import Onlooker, Outcome, Paced
+from .. import Onlooker, Outcome, Paced, Reflection
 from ..measures import soft_spl, spl
 from .config import ChairNavConfig, ClutterRanges, RewardConfig
 from .expert import expert_command
 from .layout import MAX_PATH_CELLS, Episode, LayoutSampler, build_bodies
-from .privileged import PRIVILEGED_DIM, privileged_view
+from .privileged import MIRROR_ORDER, MIRROR_SIGNS, PRIVILEGED_DIM, privileged_view
 
+TURNS = np.array([1.0, -1.0])  # signs in a mirror of forward speed and yaw rate
 MAX_VELOCITY = 100.0  # m/s and rad/s: far beyond any robot here; Gymnasium's checker asks for finite bounds
 
 
@@ -46,7 +47,7 @@ class ChairNav(Paced):
 
     name = "ChairNav"
     measured, measured_unit = "velocity", "m/s, rad/s"
-    mirror: tuple[np.ndarray, np.ndarray] | None = np.array([1.0, -1.0]), np.array([1.0, -1.0])
+    mirror: Reflection | None = Reflection(TURNS, TURNS, MIRROR_SIGNS, MIRROR_ORDER)
     camera_yaw: int | None = None
     command_unit = "m/s, rad/s"
     measured_range = np.full(2, -MAX_VELOCITY, np.float32), np.full(2, MAX_VELOCITY, np.float32)

@@ -9,13 +9,21 @@ from .expert import Seen, best_grasps
 
 # Where each value stands: of the episode as a whole, then PER_OBJECT values for every slot of an object.
 GRASP_X, GRASP_Y, GRASP_Z, GRASP_COS, GRASP_SIN, OPENING, HOLDING, HELD, TIME_LEFT, TIME_LEFT_SQUARED = range(10)
-FIRST_OBJECT, PER_OBJECT = 10, 6
+FIRST_OBJECT, PER_OBJECT, OBJECT_Y = 10, 6, 2
 DISTANCE_UNIT_M, HEIGHT_UNIT_M, OPENING_UNIT_M = 0.3, 0.1, 0.08
 
 
 def privileged_dim(num_objects: int) -> int:
     """How many values there are."""
     return FIRST_OBJECT + PER_OBJECT * num_objects
+
+
+def mirror_signs(num_objects: int) -> np.ndarray:
+    """(privileged_dim,) signs in a mirror: what lies aside, and turns, changes sides."""
+    signs = np.ones(privileged_dim(num_objects))
+    signs[[GRASP_Y, GRASP_SIN]] = -1
+    signs[FIRST_OBJECT + OBJECT_Y :: PER_OBJECT] = -1
+    return signs
 
 
 def privileged_view(seen: Seen, held: np.ndarray, time_left: np.ndarray) -> np.ndarray:

@@ -17,14 +17,14 @@ from ...kinematics import Chain
 from ...quaternion import conjugate, rotate, yaw
 from ...scene import Contact, Scene
 from ...terms import Drawing
-from .. import Onlooker, Outcome, Paced
+from .. import Onlooker, Outcome, Paced, Reflection
 from ..chair_nav.config import ClutterRanges
 from .config import GraspConfig, GraspRewardConfig
 from .expert import Seen, expert_command
 from .layout import Episode, LayoutSampler, objects
 from .meshes import read_meshes
 from .objects import MAX_GRASPS
-from .privileged import privileged_dim, privileged_view
+from .privileged import mirror_signs, privileged_dim, privileged_view
 from .room import room_bodies
 
 HOME = np.array(HOME_RAD)
@@ -63,7 +63,6 @@ class Grasp(Paced):
         self.config, self.robot = config, load_panda(CAMERAS[config.view])
         at_wrist = config.view == "wrist"
         self.camera_yaw = 3 if at_wrist else None
-        self.mirror = (MIRROR, MIRROR) if at_wrist else None
         layout = config.layout
         meshes = () if layout.meshes is None else read_meshes(layout.meshes, layout.mesh_unit_m)
         clutter = randomization.clutter if randomization.enabled else ClutterRanges()
@@ -75,6 +74,7 @@ class Grasp(Paced):
         self._chain = Chain(self.robot)
         self._hand_link = self.robot.link_index(GRASP_POINT)
         self.privileged_dim = privileged_dim(len(things))
+        self.mirror = Reflection(MIRROR, MIRROR, mirror_signs(len(things))) if at_wrist else None
         speed, turn = config.max_speed_m_s, config.max_yaw_rate_rad_s
         self.command_range = np.array([-speed] * 3 + [-turn, 0.0]), np.array([speed] * 3 + [turn, OPEN_M])
         self.rest = np.array([0.0, 0.0, 0.0, 0.0, OPEN_M])
