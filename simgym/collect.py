@@ -34,7 +34,7 @@ def main(config: CollectConfig) -> None:
         run_folder(config) as out,
         closing(Simulation(config.env, config.domain, worlds, config.split, twin=True)) as simulation,
     ):
-        actor = make_actor(config.policy, None, simulation, config.seed)
+        actor = make_actor(config.policy, config.goggles, simulation, config.seed)
         begin = time.perf_counter()
         rows = collect(simulation, actor, out, config.frames, config.seed, config.stride, config.run, config.paired)
         rate = len(rows) / (time.perf_counter() - begin)

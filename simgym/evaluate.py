@@ -20,20 +20,16 @@ from typing import TYPE_CHECKING
 
 from simgym.config.command import run_command
 from simgym.config.run_dir import run_folder
-from simgym.config.schema import EvaluateConfig
+from simgym.config.schema import WITHOUT_CAMERA, EvaluateConfig
 from simgym.errors import UsageError
 
 if TYPE_CHECKING:
     from simgym.envs.simulation import Simulation
     from simgym.policies.actors import Actor
 
-WITHOUT_CAMERA = ("random", "expert")
-
 
 def main(config: EvaluateConfig) -> None:
     """Evaluate and say how well it went."""
-    if config.goggles and config.policy in WITHOUT_CAMERA:
-        raise UsageError(f"goggles={config.goggles}: policy={config.policy} sees no picture that they could change")
     if config.over and config.policy in WITHOUT_CAMERA:
         raise UsageError(f"over={config.over}: policy={config.policy} is no bundle that a node could run")
     from simgym.envs.simulation import Simulation

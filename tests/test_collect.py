@@ -160,6 +160,16 @@ def test_without_a_twin_there_is_none() -> None:
             simulation.canonical()
 
 
+def test_a_policy_may_drive_behind_goggles_and_frames_stay_bare() -> None:
+    """Where it sees through goggles it acts otherwise; what is kept is what the camera saw."""
+    words = ("domain=standin", "policy=pretrained", "frames=4", "num_envs=1", "paired=false")
+    bare, worn = run("bare", *words), run("worn", *words, "goggles=pretrained")
+    first = [picture(folder / "rgb" / rows_of(folder)[0]["frame"]) for folder in (bare, worn)]
+    np.testing.assert_array_equal(first[0], first[1])
+    acted = [(rows_of(folder)[0]["action_0"], rows_of(folder)[0]["action_1"]) for folder in (bare, worn)]
+    assert acted[0] != acted[1]
+
+
 def test_unpaired_and_in_another_task() -> None:
     folder = run("a", "env=Grasp", "paired=false", "policy=random", "frames=4")
     assert not (folder / "canonical").exists()
@@ -186,6 +196,8 @@ def test_the_camera_delivers_fresh_frames() -> None:
         (("frames=0",), 2, "frames=0: must be at least 1"),
         (("domain.flaws.latency_steps=[2,2]",), 2, "labels fit fresh frames only"),
         (("policy=missing.onnx",), 1, "no bundle at missing.onnx"),
+        (("goggles=pretrained",), 2, "goggles=pretrained: policy=expert sees no picture that they could change"),
+        (("policy=pretrained", "goggles=missing.onnx"), 1, "no bundle at missing.onnx"),
     ],
 )
 def test_refusals_leave_nothing_behind(

@@ -138,8 +138,14 @@ SEED = "seed of every random number"
 HIGHEST_SEED = 2**32 - 1  # as numpy takes them
 POLICY = "a policy bundle (.onnx), or pretrained"
 ACTOR = "a policy bundle (.onnx), or one of: pretrained, random, expert"
+WITHOUT_CAMERA = ("random", "expert")
 GOGGLES = "a goggles bundle (.onnx), or pretrained"
 DEVICE = "where networks run; auto takes the GPU if there is one"
+
+
+def _check_sight(policy: str, goggles: str | None) -> None:
+    if goggles and policy in WITHOUT_CAMERA:
+        raise UsageError(f"goggles={goggles}: policy={policy} sees no picture that they could change")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,12 +189,16 @@ class EvaluateConfig:
     )
     out: str | None = option(None, OUT)
 
+    def __post_init__(self) -> None:
+        _check_sight(self.policy, self.goggles)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CollectConfig:
     """Frames with labels, for training goggles or a student."""
 
     policy: str = option("expert", ACTOR)
+    goggles: str | None = option(None, f"what the policy sees through while it drives: {GOGGLES}")
     env: TaskConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it is collected")
     frames: int = option(2000, "how many", low=1)
@@ -203,6 +213,7 @@ class CollectConfig:
     def __post_init__(self) -> None:
         if self.run > self.stride:
             raise UsageError(f"run={self.run}: must be at most stride={self.stride}")
+        _check_sight(self.policy, self.goggles)
 
 
 @dataclass(frozen=True, kw_only=True)

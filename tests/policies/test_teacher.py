@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 
@@ -27,14 +28,14 @@ class Blind:
         return np.zeros_like(images)
 
 
-def make(domain: str, goggles=None) -> SimulationVecEnv:
+def make(domain: str, goggles=None) -> Any:
     simulation = Simulation(SHORT, DOMAINS[domain], N, twin=True)
     memory = Memory(1, 1, (), (), simulation.task.control_dt_s, N)
     teacher = Teacher.load("pretrained", simulation)
     return SimulationVecEnv(simulation, memory, seed=4, goggles=goggles, privileged=True, teacher=teacher)
 
 
-def lesson(env: SimulationVecEnv, steps: int) -> np.ndarray:
+def lesson(env: Any, steps: int) -> np.ndarray:
     """(steps, N, 2) what it shows, over ends of episodes that are not of one moment."""
     shown, rng = [env.reset()[EXPERT]], np.random.default_rng(0)
     for _ in range(steps - 1):
