@@ -155,9 +155,6 @@ class TrainConfig:
     env: TaskConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it trains")
     goggles: str | None = option(None, f"what it sees through: {GOGGLES}")
-    teacher: str | None = option(
-        None, f"whom imitation follows in place of the task's expert; it sees the simulator's own pictures: {POLICY}"
-    )
     algo: PPOConfig = option(PPOConfig, "the learner")
     seed: int = option(1, SEED, low=0, high=HIGHEST_SEED)
     device: str = option("auto", DEVICE, choices=("auto", "cpu", "cuda"))

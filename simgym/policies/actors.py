@@ -96,7 +96,7 @@ def make_actor(policy: str, goggles: str | None, simulation: Simulation, seed: i
         return ExpertActor()
     task = simulation.task
     loaded = load_policy(policy, task.name, threads=2)
-    check_contract(loaded, simulation, policy)
+    _check_contract(loaded, simulation, policy)
     return BundleActor(loaded, goggles_for(goggles, simulation), simulation.num_worlds)
 
 
@@ -113,8 +113,7 @@ def goggles_for(given: str | None, simulation: Simulation) -> Goggles | None:
     return goggles
 
 
-def check_contract(policy: Policy, simulation: Simulation, name: str) -> None:
-    """Raises BundleError where a policy, called ``name``, is for another camera or control rate."""
+def _check_contract(policy: Policy, simulation: Simulation, name: str) -> None:
     contract, task = policy.contract, simulation.task
     check_camera(contract, simulation.camera)
     if contract.rate_hz != task.config.control_rate_hz:

@@ -45,7 +45,6 @@ from .imitation import BatchBuffer, ImitatingPPO, Mirror
 from .networks import AsymmetricPolicy
 from .report import evaluate_and_report
 from .saving import begin_with, load_training, save_model, save_training
-from .teacher import Teacher
 from .vec_env import SimulationVecEnv
 
 EVALUATION_SEED = 20_001  # of evaluations during training, on layouts of the train split
@@ -61,14 +60,9 @@ KIND = "a policy"
 
 def build_env(config: TrainConfig, simulation: Simulation) -> SimulationVecEnv:
     """The worlds to train in, with the frames that the policy asks for."""
+    memory, goggles = new_memory(config, simulation), goggles_for(config.goggles, simulation)
     return SimulationVecEnv(
-        simulation,
-        new_memory(config, simulation),
-        config.seed,
-        bootstrap_time_limit=False,
-        goggles=goggles_for(config.goggles, simulation),
-        privileged=True,
-        teacher=None if config.teacher is None else Teacher.load(config.teacher, simulation),
+        simulation, memory, config.seed, bootstrap_time_limit=False, goggles=goggles, privileged=True
     )
 
 
@@ -250,8 +244,6 @@ def check_possible(config: TrainConfig) -> None:
     with closing(Simulation(config.env, config.domain, 1, "train")) as simulation:
         goggles_for(config.goggles, simulation)
         new_memory(config, simulation)
-        if config.teacher is not None:
-            Teacher.load(config.teacher, simulation)
         simulation.reset(np.zeros(1, int), np.array(episode_seeds(config.seed, 1, "train")))
 
 
@@ -272,8 +264,7 @@ def train(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, Any
     keep_freed_memory()
     torch.set_num_threads(usable_cores())
     remove_leftovers(out)
-    twin = config.teacher is not None  # which sees that one
-    simulation = Simulation(config.env, config.domain, config.algo.num_envs, "train", twin)
+    simulation = Simulation(config.env, config.domain, config.algo.num_envs, "train")
     if config.domain.adr.enabled:
         simulation.curriculum = Curriculum(config.domain, simulation.task.ignored)
     env = build_env(config, simulation)

@@ -15,7 +15,6 @@ from simgym.envs.simulation import Simulation, draw_episode_seed
 from simgym.envs.spaces import action_space, check_action
 
 from .networks import EXPERT, PRIVILEGED
-from .teacher import Teacher
 
 GUIDE_STD = 0.2  # of the expert's actions in guided worlds
 
@@ -26,7 +25,7 @@ class SimulationVecEnv(VecEnv):
     ``image`` (3K, H, W) uint8 has the frames that ``memory`` shows, oldest first, behind goggles if there are any; what
     the robot measures of itself is called as the task calls it, ``velocity`` or ``proprio``, and has its averages and
     the trail behind it. With ``privileged`` there are ``privileged``, for a critic, which is `Task.privileged`, and
-    ``expert`` (A,) float32, for imitation, which is what the task's expert would do now, or the ``teacher``. Without
+    ``expert`` (A,) float32, for imitation, which is what the task's expert would do now. Without
     ``bootstrap_time_limit`` the time limit counts as an end like any other, which is right for a critic that sees the
     time left: hesitating then costs what success would have brought.
 
@@ -43,12 +42,11 @@ class SimulationVecEnv(VecEnv):
         bootstrap_time_limit: bool = True,
         goggles: Goggles | None = None,
         privileged: bool = False,
-        teacher: Teacher | None = None,
     ) -> None:
         self.simulation, self._bootstrap, self._goggles = simulation, bootstrap_time_limit, goggles
         camera, n, task = simulation.camera, simulation.num_worlds, simulation.task
         self.memory = memory = memory or Memory(1, 1, (), (), task.control_dt_s, n)
-        self._privileged, self._teacher = privileged, teacher
+        self._privileged = privileged
         low, high = map(memory.laid_out, task.measured_range, ((-np.inf, -np.inf), (np.inf, np.inf)))
         seen: dict[str, spaces.Space] = {
             "image": spaces.Box(0, 255, (3 * memory.frames.k, camera.height, camera.width), np.uint8),
@@ -64,7 +62,6 @@ class SimulationVecEnv(VecEnv):
         self._returns = np.zeros(n)
         self._terms: dict[str, np.ndarray] = {}
         self._actions = np.zeros((n, task.action_dim))
-        self._advice = np.zeros((n, task.action_dim), np.float32)
         self.restart(seed)
 
     def restart(self, seed: int) -> None:
@@ -81,8 +78,6 @@ class SimulationVecEnv(VecEnv):
         """Start an episode in every world."""
         self._start(np.arange(self.num_envs))
         self.memory.reset()
-        if self._teacher is not None:
-            self._teacher.reset()
         return self._observe(None)
 
     def _start(self, worlds: np.ndarray) -> None:
@@ -97,7 +92,6 @@ class SimulationVecEnv(VecEnv):
         observation = self.simulation.observe()
         image = look_through(self._goggles, observation.image)
         frames, measured = self.memory.push(image, observation.measured, begun)  # (n, K, H, W, 3)
-        self._ask(begun)
         return {
             "image": stack_channels(frames),
             self.simulation.task.measured: measured,
@@ -108,26 +102,10 @@ class SimulationVecEnv(VecEnv):
         """What no robot knows, if it is asked for."""
         if not self._privileged:
             return {}
-        return {
-            PRIVILEGED: self.simulation.task.privileged(self.simulation.engine.state),
-            EXPERT: self._advice.copy(),
-        }
-
-    def _ask(self, begun: np.ndarray | None) -> None:
-        """What there is to imitate in every world now, if it is asked for."""
-        if not (self._privileged and self.asks_expert):
-            self._advice[:] = 0
-        elif self._teacher is not None:
-            self._advice[:] = self._teacher.act(begun)
-        else:
-            self._advice[:] = np.clip(self.simulation.expert_action(), -1, 1)
-
-    def _ask_again(self, begun: np.ndarray) -> None:
-        """The same where episodes have just begun, with no step of the teacher in the other worlds."""
-        if self._teacher is None or not self.asks_expert:
-            self._ask(None)
-        else:
-            self._advice[begun] = self._teacher.begin(begun)
+        task = self.simulation.task
+        advice = np.clip(self.simulation.expert_action(), -1, 1) if self.asks_expert else 0
+        expert = np.full((self.num_envs, task.action_dim), advice, np.float32)
+        return {PRIVILEGED: task.privileged(self.simulation.engine.state), EXPERT: expert}
 
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the actions for `step_wait`; in guided worlds the expert's, scattered so that it meets mistakes."""
@@ -178,7 +156,6 @@ class SimulationVecEnv(VecEnv):
         frames, measured = self.memory.begin(image, fresh.measured, done)
         observation["image"][done] = stack_channels(frames)
         observation[self.simulation.task.measured][done] = measured
-        self._ask_again(done)
         for name, values in self._for_training().items():
             observation[name][done] = values[done]
 

@@ -273,8 +273,6 @@ def run(*words: str) -> int:
         (["env.layout.room_side_m=[2,2]", "env.layout.obstacles=[8,8]"], 1, "episode seed"),
         (["start=nowhere"], 1, "start=nowhere: expected the folder of a training of a policy, with a checkpoint"),
         (["goggles=nowhere.onnx"], 1, "nowhere.onnx"),
-        (["teacher=nowhere.onnx"], 1, "nowhere.onnx"),
-        (["teacher=pretrained", "env.control_rate_hz=10"], 1, "pretrained acts 5 times a second, the task 10 times"),
         (["resume="], 2, "resume= is empty"),
         (["resume=nowhere"], 1, "resume=nowhere: expected the folder of a run, with its config.yaml"),
         (["resume=nowhere", "algo.total_steps=5"], 2, "so give no other key"),
