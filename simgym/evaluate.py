@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from simgym.config.command import run_command
 from simgym.config.run_dir import run_folder
-from simgym.config.schema import WITHOUT_CAMERA, EvaluateConfig
+from simgym.config.schema import PERFECT, WITHOUT_CAMERA, EvaluateConfig
 from simgym.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def main(config: EvaluateConfig) -> None:
     worlds = 1 if config.over else min(config.num_envs, config.episodes)
     with (
         run_folder(config) as out,
-        closing(Simulation(config.env, config.domain, worlds, config.split)) as simulation,
+        closing(Simulation(config.env, config.domain, worlds, config.split, config.goggles == PERFECT)) as simulation,
         _actor(config, simulation) as actor,
     ):
         video = out / "episodes.mp4" if config.video else None

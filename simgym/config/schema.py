@@ -139,6 +139,7 @@ HIGHEST_SEED = 2**32 - 1  # as numpy takes them
 POLICY = "a policy bundle (.onnx), or pretrained"
 ACTOR = "a policy bundle (.onnx), or one of: pretrained, random, expert"
 WITHOUT_CAMERA = ("random", "expert")
+PERFECT = "perfect"  # goggles that never err
 GOGGLES = "a goggles bundle (.onnx), or pretrained"
 DEVICE = "where networks run; auto takes the GPU if there is one"
 
@@ -171,7 +172,7 @@ class EvaluateConfig:
     """Headless evaluation of a policy."""
 
     policy: str = option(help=ACTOR)
-    goggles: str | None = option(None, GOGGLES)
+    goggles: str | None = option(None, f"{GOGGLES}, or {PERFECT}: the simulator's own picture of the same moment")
     env: TaskConfig = option(ChairNavConfig, "the task")
     domain: DomainConfig = option(DomainConfig, "where it is measured")
     episodes: int = option(100, "episodes", low=1)
@@ -188,6 +189,8 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         _check_sight(self.policy, self.goggles)
+        if self.over and self.goggles == PERFECT:
+            raise UsageError(f"over={self.over}: goggles={PERFECT} are no bundle that a node could run")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from simgym.config.schema import PERFECT
 from simgym.cores import usable_cores
 from simgym.deploy.bundle import check_camera
 from simgym.deploy.goggles import Goggles, look_through
@@ -62,9 +63,21 @@ class BundleActor:
 
     def act(self, simulation: Simulation, begun: np.ndarray) -> np.ndarray:
         """See `Actor.act`."""
-        observation = simulation.observe()
-        image = look_through(self._goggles, observation.image)
-        return simulation.task.action(self._policy.act_batch(*self._memory.push(image, observation.measured, begun)))
+        seen = self._memory.push(self._see(simulation), simulation.observe().measured, begun)
+        return simulation.task.action(self._policy.act_batch(*seen))
+
+    def _see(self, simulation: Simulation) -> np.ndarray:
+        return look_through(self._goggles, simulation.observe().image)
+
+
+class PerfectActor(BundleActor):
+    """A policy bundle behind goggles that never err: it sees the canonical twin, which a simulation must have.
+
+    What it cannot do there is no fault of goggles: another mount of the camera, another physics.
+    """
+
+    def _see(self, simulation: Simulation) -> np.ndarray:
+        return simulation.canonical().rgb
 
 
 class ModelActor:
@@ -85,7 +98,7 @@ class ModelActor:
 
 
 def make_actor(policy: str, goggles: str | None, simulation: Simulation, seed: int) -> Actor:
-    """The actor behind ``policy=random|expert|pretrained|<bundle>`` and ``goggles=``.
+    """The actor behind ``policy=random|expert|pretrained|<bundle>`` and ``goggles=perfect|pretrained|<bundle>``.
 
     Raises:
         BundleError: a bundle is missing, corrupt, or for another task, camera or control rate.
@@ -97,6 +110,8 @@ def make_actor(policy: str, goggles: str | None, simulation: Simulation, seed: i
     task = simulation.task
     loaded = load_policy(policy, task.name, threads=2)
     _check_contract(loaded, simulation, policy)
+    if goggles == PERFECT:
+        return PerfectActor(loaded, None, simulation.num_worlds)
     return BundleActor(loaded, goggles_for(goggles, simulation), simulation.num_worlds)
 
 

@@ -137,6 +137,18 @@ def test_pretrained_goggles_are_those_of_the_task(monkeypatch: pytest.MonkeyPatc
     assert read("blind")["mean_return"] != read("seeing")["mean_return"]
 
 
+def test_perfect_goggles_show_the_stand_in_as_sim_would() -> None:
+    """In ``sim`` they change nothing; elsewhere things have the colours of their classes."""
+    policy = f"policy={bundle()}"
+    for name, words in {"sim": ("domain=sim",), "standin": ("domain=standin",)}.items():
+        common = (policy, *words, "episodes=3", "env.time_limit_s=4")
+        assert run(*common, f"out={name}") == 0
+        assert run(*common, "goggles=perfect", f"out={name}_perfect") == 0
+    assert read("sim_perfect")["goggles"] == "perfect"
+    assert Path("sim/episodes.csv").read_text() == Path("sim_perfect/episodes.csv").read_text()
+    assert Path("standin/episodes.csv").read_text() != Path("standin_perfect/episodes.csv").read_text()
+
+
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
@@ -158,6 +170,7 @@ def test_a_wrong_policy_is_one_line_and_leaves_nothing(policy, expected: str, ca
     ("words", "expected"),
     [
         (["policy=expert", "goggles=g.onnx"], "policy=expert sees no picture"),
+        (["policy=pretrained", "goggles=perfect", "over=ros"], "over=ros: goggles=perfect are no bundle"),
         (["policy=random", "over=ros"], "over=ros: policy=random is no bundle that a node could run"),
         (["policy=pretrained", "over=zmq"], "over=zmq: choose from ros"),
         (["policy=random", "split=validation"], "split=validation: choose from train, test"),
