@@ -8,6 +8,7 @@ Examples:
     python -m simgym.collect domain=randomized frames=5000
     python -m simgym.collect domain=standin domain.place=0 paired=false policy=pretrained
     python -m simgym.collect env=Grasp policy=random stride=4
+    python -m simgym.collect domain=randomized policy=pretrained goggles=pretrained stride=6 run=1
 """
 
 from __future__ import annotations

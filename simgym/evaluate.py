@@ -9,6 +9,7 @@ Examples:
     python -m simgym.evaluate env=Grasp policy=expert split=train
     python -m simgym.evaluate -m policy=random,pretrained,expert
     python -m simgym.evaluate policy=pretrained goggles=runs/y/goggles.onnx domain=standin over=ros
+    python -m simgym.evaluate policy=pretrained goggles=perfect domain=standin
 """
 
 from __future__ import annotations
