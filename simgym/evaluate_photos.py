@@ -24,6 +24,7 @@ from typing import Any
 from simgym.config.command import run_command
 from simgym.config.run_dir import run_folder
 from simgym.config.schema import PhotosConfig
+from simgym.errors import UsageError
 
 WHEN = {"before": "without goggles", "after": "behind them"}
 
@@ -35,8 +36,10 @@ def main(config: PhotosConfig) -> None:
     from simgym.policies.photos import evaluate_photos
 
     camera = config.camera
-    if camera is None and config.masks is None:
-        camera = str(Path(config.rgb) / CAMERA_INFO)
+    if config.masks is None:
+        if not (Path(config.rgb) / "segmentation").is_dir():
+            raise UsageError(f"masks= is needed: rgb={config.rgb} is no folder that simgym.collect wrote, with labels")
+        camera = camera or str(Path(config.rgb) / CAMERA_INFO)
     calibration = Calibration.from_yaml(camera) if camera else None
     fov_rad = math.radians(config.horizontal_fov_deg)
     with run_folder(config) as out:

@@ -196,6 +196,7 @@ def test_the_camera_delivers_fresh_frames() -> None:
         (("frames=0",), 2, "frames=0: must be at least 1"),
         (("domain.flaws.latency_steps=[2,2]",), 2, "labels fit fresh frames only"),
         (("policy=missing.onnx",), 1, "no bundle at missing.onnx"),
+        (("policy=pretrained", "goggles=perfect"), 2, "goggles=perfect: only simgym.evaluate has them"),
         (("goggles=pretrained",), 2, "goggles=pretrained: policy=expert sees no picture that they could change"),
         (("policy=pretrained", "goggles=missing.onnx"), 1, "no bundle at missing.onnx"),
     ],

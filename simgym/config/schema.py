@@ -71,6 +71,13 @@ class PPOConfig:
     ppo_mirrored: bool = option(False, "every other pass of PPO is over mirror images, where the camera has them")
 
     def __post_init__(self) -> None:
+        if self.ppo_mirrored and self.n_epochs < 2:
+            raise UsageError(f"algo.n_epochs={self.n_epochs}: algo.ppo_mirrored takes every other pass, so at least 2")
+        if self.ppo_mirrored and self.target_kl is not None:
+            raise UsageError(
+                f"algo.target_kl={self.target_kl}: with algo.ppo_mirrored that ends an update wherever left and right "
+                "differ; set algo.target_kl=null"
+            )
         samples = self.num_envs * self.n_steps
         for name in ("batch_size", "imitation_batch_size"):
             size = getattr(self, name)
@@ -139,6 +146,7 @@ HIGHEST_SEED = 2**32 - 1  # as numpy takes them
 POLICY = "a policy bundle (.onnx), or pretrained"
 ACTOR = "a policy bundle (.onnx), or one of: pretrained, random, expert"
 WITHOUT_CAMERA = ("random", "expert")
+PHOTO_FOV_DEG = 57.0  # what simgym.deploy assumes too, which is not imported for it
 PERFECT = "perfect"  # goggles that never err
 GOGGLES = "a goggles bundle (.onnx), or pretrained"
 DEVICE = "where networks run; auto takes the GPU if there is one"
@@ -214,6 +222,8 @@ class CollectConfig:
         if self.run > self.stride:
             raise UsageError(f"run={self.run}: must be at most stride={self.stride}")
         _check_sight(self.policy, self.goggles)
+        if self.goggles == PERFECT:
+            raise UsageError(f"goggles={PERFECT}: only simgym.evaluate has them; give a bundle, or pretrained")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +248,9 @@ class PhotosConfig:
     goggles: str | None = option(None, GOGGLES)
     env: ChairNavConfig = option(ChairNavConfig, "the task")
     camera: str | None = option(None, "camera_info YAML of the camera that took them; else horizontal_fov_deg")
-    horizontal_fov_deg: float = option(57.0, "assumed of the photographs, without camera=", unit="deg", low=1, high=170)
+    horizontal_fov_deg: float = option(
+        PHOTO_FOV_DEG, "assumed of the photographs, without camera=", unit="deg", low=1, high=170
+    )
     out: str | None = option(None, OUT)
 
     def __post_init__(self) -> None:
@@ -249,6 +261,10 @@ class PhotosConfig:
                     f"env.{name}={value} does nothing to photographs, and what a policy commands is in its bundle: "
                     "leave it out"
                 )
+        if self.masks is None and self.horizontal_fov_deg != PHOTO_FOV_DEG:
+            raise UsageError(
+                "horizontal_fov_deg does nothing to collected frames, which know their camera: leave it out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

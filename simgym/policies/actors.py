@@ -73,6 +73,8 @@ class BundleActor:
 class PerfectActor(BundleActor):
     """A policy bundle behind goggles that never err: it sees the canonical twin, which a simulation must have.
 
+    Nothing that a camera does to its pictures is in there: it is never late and has no lens.
+
     What it cannot do there is no fault of goggles: another mount of the camera, another physics.
     """
 

@@ -31,26 +31,26 @@ class Mirror(NamedTuple):
 
     measured: str  # the observation beside the image
     measured_signs: np.ndarray  # (M,)
-    values: Reflection  # of the others
+    reflection: Reflection  # of the others
 
     def __call__(self, observations: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """What the policy sees, its critic knows, and the expert does, mirrored."""
-        order, privileged = self.values.privileged_order, observations[PRIVILEGED]
+        order, privileged = self.reflection.privileged_order, observations[PRIVILEGED]
         return observations | {
             "image": observations["image"].flip(-1),
             self.measured: _signed(observations[self.measured], self.measured_signs),
-            EXPERT: _signed(observations[EXPERT], self.values.action),
-            PRIVILEGED: _signed(privileged if order is None else privileged[:, order], self.values.privileged),
+            EXPERT: _signed(observations[EXPERT], self.reflection.action),
+            PRIVILEGED: _signed(privileged if order is None else privileged[:, order], self.reflection.privileged),
         }
 
     def samples(self, batch: DictRolloutBufferSamples) -> DictRolloutBufferSamples:
         """Steps as they would have gone in the mirror.
 
-        Their actions are as probable as the true ones were, so that the policy is drawn to one that does the same in
-        both (Mittal et al. 2024, "Symmetry Considerations for Learning Task Symmetric Robot Policies").
+        Their actions are taken to be as probable as the true ones were, which draws the policy to one that does the same
+        in both (Mittal et al. 2024, "Symmetry Considerations for Learning Task Symmetric Robot Policies").
         """
         return batch._replace(
-            observations=self(dict(batch.observations)), actions=_signed(batch.actions, self.values.action)
+            observations=self(dict(batch.observations)), actions=_signed(batch.actions, self.reflection.action)
         )
 
 
@@ -130,7 +130,7 @@ class ImitatingPPO(PPO):
         imitation_batch_size: samples of its gradient steps; by default PPO's ``batch_size``.
         remembered: rollouts that imitation learns from, the last ones; with 1 each serves once and is gone.
         mirror: what a mirror image is: then every other batch of imitation is one, from which the actor alone learns.
-        ppo_mirror: the same for PPO: then every other pass is over mirror images.
+        ppo_mirror: the same for PPO: then actor and critic learn from mirror images in every other pass.
         args, kwargs: as `stable_baselines3.PPO` takes them; observations have an ``expert`` (A,) action.
     """
 

@@ -144,8 +144,10 @@ def test_a_mirror_image_of_a_mirror_image_is_the_thing_itself():
         EXPERT: torch.randn(2, 2, generator=rng),
         "privileged": torch.randn(2, 4, generator=rng),
     }
-    reflection = Reflection(np.ones(3), np.array([-1.0, 1.0]), np.array([1.0, -1, 1, 1]), np.array([0, 1, 3, 2]))
-    mirror = Mirror("proprio", np.array([1.0, -1.0, 1.0]), reflection)
+    reflection = Reflection(
+        np.array([1.0, -1, 1]), np.array([-1.0, 1.0]), np.array([1.0, -1, 1, 1]), np.array([0, 1, 3, 2])
+    )
+    mirror = Mirror("proprio", reflection.measured, reflection)
     once = mirror(seen)
     assert torch.equal(once["image"][..., 0], seen["image"][..., -1])
     assert torch.equal(once["proprio"], seen["proprio"] * torch.tensor([1.0, -1.0, 1.0]))
@@ -180,7 +182,7 @@ class Turn(gymnasium.Env):
 
 def test_what_ppo_learns_of_one_side_it_knows_of_the_other():
     """Trained with the light on the left alone, it turns to the right where the light is on the right."""
-    turns = Reflection(np.ones(1), -np.ones(1), np.ones(1))
+    turns = Reflection(measured=np.ones(1), action=-np.ones(1), privileged=np.ones(1))
     model = ImitatingPPO(
         "MultiInputPolicy",
         DummyVecEnv([Turn] * 8),

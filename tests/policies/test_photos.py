@@ -333,6 +333,19 @@ class TestCommand:
         noted = json.loads((tmp_path / "out/photos.json").read_text())["horizontal_fov_deg"]
         assert noted == pytest.approx(ASSUMED_FOV_DEG)
 
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            ((), "masks= is needed: rgb="),
+            (("horizontal_fov_deg=69",), "horizontal_fov_deg does nothing to collected frames"),
+        ],
+    )
+    def test_without_masks_frames_must_be_collected_ones(self, policy, rooms, tmp_path, capsys, words, message):
+        if words:
+            (rooms / "segmentation").mkdir()
+        assert self.run(f"policy={policy}", f"rgb={rooms}", *words, f"out={tmp_path}/out") == 2
+        assert message in capsys.readouterr().err
+
     def test_a_missing_bundle(self, rooms, tmp_path, capsys):
         words = ["policy=absent.onnx", f"rgb={rooms}/rgb", f"masks={rooms}/masks", f"out={tmp_path}/out"]
         assert self.run(*words) == 1

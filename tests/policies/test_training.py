@@ -273,6 +273,8 @@ def run(*words: str) -> int:
         (["env.layout.room_side_m=[2,2]", "env.layout.obstacles=[8,8]"], 1, "episode seed"),
         (["start=nowhere"], 1, "start=nowhere: expected the folder of a training of a policy, with a checkpoint"),
         (["goggles=nowhere.onnx"], 1, "nowhere.onnx"),
+        (["algo.ppo_mirrored=true", "algo.n_epochs=1"], 2, "takes every other pass, so at least 2"),
+        (["env=Grasp", "algo.ppo_mirrored=true"], 2, "algo.target_kl=0.03: with algo.ppo_mirrored that ends an update"),
         (["resume="], 2, "resume= is empty"),
         (["resume=nowhere"], 1, "resume=nowhere: expected the folder of a run, with its config.yaml"),
         (["resume=nowhere", "algo.total_steps=5"], 2, "so give no other key"),
