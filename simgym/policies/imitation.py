@@ -46,8 +46,8 @@ class Mirror(NamedTuple):
     def samples(self, batch: DictRolloutBufferSamples) -> DictRolloutBufferSamples:
         """Steps as they would have gone in the mirror.
 
-        Their actions are taken to be as probable as the true ones were, which draws the policy to one that does the same
-        in both (Mittal et al. 2024, "Symmetry Considerations for Learning Task Symmetric Robot Policies").
+        Their actions are taken to be as probable as the true ones were, which draws the policy to one that does the
+        same in both (Mittal et al. 2024, "Symmetry Considerations for Learning Task Symmetric Robot Policies").
         """
         return batch._replace(
             observations=self(dict(batch.observations)), actions=_signed(batch.actions, self.reflection.action)
