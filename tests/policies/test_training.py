@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,15 +24,16 @@ from stable_baselines3 import PPO
 import simgym.train as train_command
 from simgym import checkpoint
 from simgym.config.command import run_command
-from simgym.config.compose import load_config
+from simgym.config.compose import compose_config, expand, load_config
 from simgym.config.schema import PPOConfig, TrainConfig
 from simgym.deploy.camera import Calibration
 from simgym.deploy.policy import Policy
 from simgym.envs.robot import ASSETS
+from simgym.envs.simulation import Simulation
 from simgym.errors import UserError
 from simgym.policies import saving, training
 from simgym.policies.saving import save_model
-from simgym.policies.training import learning_rates, train
+from simgym.policies.training import build_env, build_model, learning_rates, train
 from tests.test_files import full_disk
 
 RESULT = {
@@ -322,3 +324,13 @@ def test_a_run_can_be_resumed_from_anywhere(tmp_path: Path, monkeypatch: pytest.
     versions = yaml.safe_load((tmp_path / "run/versions.yaml").read_text())
     assert versions["torch"] == torch.__version__.split("+")[0] or versions["torch"] == torch.__version__
     assert {"simgym", "commit", "python", "numpy", "mujoco", "stable-baselines3", "gymnasium"} <= set(versions)
+
+
+@pytest.mark.parametrize("option", ["mirrored", "ppo_mirrored"])
+def test_each_phase_is_mirrored_by_its_own_option(option: str) -> None:
+    (job,) = expand(TrainConfig, [f"algo.{option}=true", "algo.num_envs=2", "algo.batch_size=32"], sweep=False)
+    config = compose_config(TrainConfig, job)
+    with closing(build_env(config, Simulation(config.env, config.domain, 2, "train"))) as env:
+        model = build_model(config, env, None)
+    mirrors = {"mirrored": model._mirror, "ppo_mirrored": model._ppo_mirror}
+    assert [name for name, mirror in mirrors.items() if mirror is not None] == [option]
