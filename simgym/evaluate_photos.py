@@ -18,13 +18,11 @@ from __future__ import annotations
 
 import math
 import sys
-from pathlib import Path
 from typing import Any
 
 from simgym.config.command import run_command
 from simgym.config.run_dir import run_folder
 from simgym.config.schema import PhotosConfig
-from simgym.errors import UsageError
 
 WHEN = {"before": "without goggles", "after": "behind them"}
 
@@ -32,15 +30,9 @@ WHEN = {"before": "without goggles", "after": "behind them"}
 def main(config: PhotosConfig) -> None:
     """Measure and say what was found."""
     from simgym.deploy import Calibration
-    from simgym.policies.collection import CAMERA_INFO
     from simgym.policies.photos import evaluate_photos
 
-    camera = config.camera
-    if config.masks is None:
-        if not (Path(config.rgb) / "segmentation").is_dir():
-            raise UsageError(f"masks= is needed: rgb={config.rgb} is no folder that simgym.collect wrote, with labels")
-        camera = camera or str(Path(config.rgb) / CAMERA_INFO)
-    calibration = Calibration.from_yaml(camera) if camera else None
+    calibration = Calibration.from_yaml(config.camera) if config.camera else None
     fov_rad = math.radians(config.horizontal_fov_deg)
     with run_folder(config) as out:
         result = evaluate_photos(

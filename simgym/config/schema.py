@@ -18,7 +18,7 @@ from simgym.errors import UsageError
 
 from .goggles import HYBRID, METHODS, GogglesMethod
 from .option import Key, option, walk
-from .sources import PlaybackConfig, SourceConfig
+from .sources import ASSUMED_FOV_DEG, PlaybackConfig, SourceConfig
 
 MOST_WORLDS = 4096  # of one process
 
@@ -146,7 +146,6 @@ HIGHEST_SEED = 2**32 - 1  # as numpy takes them
 POLICY = "a policy bundle (.onnx), or pretrained"
 ACTOR = "a policy bundle (.onnx), or one of: pretrained, random, expert"
 WITHOUT_CAMERA = ("random", "expert")
-PHOTO_FOV_DEG = 57.0  # what simgym.deploy assumes too, which is not imported for it
 PERFECT = "perfect"  # goggles that never err
 GOGGLES = "a goggles bundle (.onnx), or pretrained"
 DEVICE = "where networks run; auto takes the GPU if there is one"
@@ -249,7 +248,7 @@ class PhotosConfig:
     env: ChairNavConfig = option(ChairNavConfig, "the task")
     camera: str | None = option(None, "camera_info YAML of the camera that took them; else horizontal_fov_deg")
     horizontal_fov_deg: float = option(
-        PHOTO_FOV_DEG, "assumed of the photographs, without camera=", unit="deg", low=1, high=170
+        ASSUMED_FOV_DEG, "assumed of the photographs, without camera=", unit="deg", low=1, high=170
     )
     out: str | None = option(None, OUT)
 
@@ -261,7 +260,7 @@ class PhotosConfig:
                     f"env.{name}={value} does nothing to photographs, and what a policy commands is in its bundle: "
                     "leave it out"
                 )
-        if self.masks is None and self.horizontal_fov_deg != PHOTO_FOV_DEG:
+        if self.masks is None and self.horizontal_fov_deg != ASSUMED_FOV_DEG:
             raise UsageError(
                 "horizontal_fov_deg does nothing to collected frames, which know their camera: leave it out"
             )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from .option import option
 
+ASSUMED_FOV_DEG = 57.0  # as simgym.deploy assumes, which is not imported for it
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
@@ -19,7 +21,9 @@ class SourceConfig:
     )
     camera: str | None = option(None, "camera_info YAML of the camera; else the bag's own, else horizontal_fov_deg")
     rectified: bool = option(False, "pictures are rectified already, as of a topic called image_rect")
-    horizontal_fov_deg: float = option(57.0, "assumed where nothing else is known", unit="deg", low=1.0, high=170.0)
+    horizontal_fov_deg: float = option(
+        ASSUMED_FOV_DEG, "assumed where nothing else is known", unit="deg", low=1.0, high=170.0
+    )
     min_change: float = option(
         1.0,
         "leave out what differs less from the last frame taken, mean grey levels of 255 at 20x15; 0: keep all",

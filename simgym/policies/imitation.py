@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,8 +71,8 @@ class BatchBuffer(DictRolloutBuffer):
         super().reset()
         self._passes = 0
 
-    def get(self, batch_size: int | None = None) -> Iterator[DictRolloutBufferSamples]:  # type: ignore[override]  # SB3's says Generator
-        """One pass in batches."""
+    def get(self, batch_size: int | None = None) -> Generator[Any, None, None]:
+        """One pass in batches, `DictRolloutBufferSamples`."""
         self._passes += 1
         mirror = self.mirror if self._passes % 2 == 0 else None
         for samples in super().get(batch_size):

@@ -28,11 +28,13 @@ import numpy as np
 from simgym.deploy import Calibration, CameraError, Goggles, Policy, SizedResamplers, check_camera
 from simgym.deploy.camera import ASSUMED_FOV_DEG
 from simgym.envs.scene import Semantic
+from simgym.errors import UsageError
 from simgym.files import write_bytes, write_image
 from simgym.masks import PhotoError, find_pairs, read_pair
 from simgym.shipped import load_goggles, load_policy
 
 from .chairs import chair_iou, paint_overlap, summarize
+from .collection import CAMERA_INFO
 from .metrics import wilson_interval
 
 CLEARLY_ASIDE = 0.15  # of the image's width, off the middle
@@ -150,7 +152,7 @@ def evaluate_photos(
         masks: folder of masks with the photographs' stems and sizes; 255 is chair.
         out: folder to write into.
         goggles: a goggles bundle, ``pretrained``, or None.
-        calibration: of the camera that took the photographs; None assumes an ideal one.
+        calibration: of the camera that took the photographs; None assumes an ideal one, of collected frames their own.
         horizontal_fov_rad: of the assumed camera.
         task: that the policy must be for.
 
@@ -161,9 +163,13 @@ def evaluate_photos(
 
     Raises:
         BundleError: a bundle is missing, corrupt or made for something else.
+        UsageError: there are no ``masks``, and ``rgb`` was not collected.
+        CameraError: the camera of collected frames is not known.
         PhotoError: a photograph or a mask is missing or cannot be read, or none can be judged. A share of the
             photographs that happened to be readable would be another measure, so none is skipped.
     """
+    if masks is None:
+        calibration = calibration or _own_calibration(Path(rgb))
     worn = load_goggles(goggles, task) if goggles else None
     viewer = Viewer(load_policy(policy, task), worn, calibration, horizontal_fov_rad)
     judgements = [judge(viewer, *marked) for marked in _marked(Path(rgb), masks)]
@@ -190,6 +196,12 @@ def evaluate_photos(
     write_image(Path(out) / "photos.png", draw_sheet(judged))
     write_bytes(Path(out) / "photos.json", (json.dumps(result, indent=1) + "\n").encode())
     return result
+
+
+def _own_calibration(collected: Path) -> Calibration:
+    if not (collected / "segmentation").is_dir():
+        raise UsageError(f"masks= is needed: rgb={collected} is no folder that simgym.collect wrote, with labels")
+    return Calibration.from_yaml(collected / CAMERA_INFO)
 
 
 def _marked(rgb: Path, masks: str | Path | None) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:

@@ -236,9 +236,10 @@ def test_the_expert_comes_down_closes_and_lifts():
 
 def test_expert_and_privileged_state_are_the_same_in_a_mirror():
     """So mirror images teach what it does: y and yaw change signs, of what it sees and of what it does."""
-    stage = Stage()
+    stage = Stage(things=2)
     for seed in range(20):
         rng = np.random.default_rng(seed)
+        beside = rng.uniform((0.2, 0.1), (0.3, 0.2))  # the second one, off the axis and farther away
         (x, y, z), yaw = rng.uniform((0.35, -0.2, 0.05), (0.65, 0.2, 0.3)), rng.uniform(-0.6, 0.6)
         turned = rng.uniform(-0.6, 0.6)
         actions, privileged = [], []
@@ -246,6 +247,7 @@ def test_expert_and_privileged_state_are_the_same_in_a_mirror():
             stage.place_hand(x, sign * y, z)
             stage.state.link_quat[0, stage.task._hand_link] = from_rpy((np.pi, 0, sign * yaw))
             stage.state.object_quat[0, 0] = from_rpy((0, 0, sign * turned))
+            stage.state.object_pos[0, 1, :2] = 0.7 + beside[0], sign * beside[1]
             actions.append(stage.task.expert_action(stage.state)[0])
             privileged.append(stage.task.privileged(stage.state)[0])
         assert stage.task.mirror is not None

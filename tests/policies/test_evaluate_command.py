@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,11 @@ import simgym.evaluate as evaluate_command
 from simgym import shipped
 from simgym.config.command import run_command
 from simgym.config.schema import EvaluateConfig
-from simgym.deploy import Camera, goggles_contract, policy_contract
+from simgym.deploy import Camera, Policy, goggles_contract, policy_contract
+from simgym.envs.config import DOMAINS
+from simgym.envs.simulation import Simulation
+from simgym.envs.tasks.chair_nav.config import ChairNavConfig
+from simgym.policies.actors import make_actor
 
 # Half speed, and turns to where the red is: mean of red minus green in the right half, less that in the left half.
 POLICY_GRAPH = """
@@ -138,7 +143,7 @@ def test_pretrained_goggles_are_those_of_the_task(monkeypatch: pytest.MonkeyPatc
 
 
 def test_perfect_goggles_show_the_stand_in_as_sim_would() -> None:
-    """In ``sim`` they change nothing; elsewhere things have the colours of their classes."""
+    """In ``sim`` they change nothing; elsewhere the policy is shown the canonical twin, and nothing else."""
     policy = f"policy={bundle()}"
     for name, words in {"sim": ("domain=sim",), "standin": ("domain=standin",)}.items():
         common = (policy, *words, "episodes=3", "env.time_limit_s=4")
@@ -147,6 +152,23 @@ def test_perfect_goggles_show_the_stand_in_as_sim_would() -> None:
     assert read("sim_perfect")["goggles"] == "perfect"
     assert Path("sim/episodes.csv").read_text() == Path("sim_perfect/episodes.csv").read_text()
     assert Path("standin/episodes.csv").read_text() != Path("standin_perfect/episodes.csv").read_text()
+
+
+def test_behind_perfect_goggles_a_policy_is_shown_the_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[np.ndarray] = []
+    act = Policy.act_batch
+    monkeypatch.setattr(
+        Policy, "act_batch", lambda self, images, *rest: shown.append(images) or act(self, images, *rest)
+    )
+    with closing(Simulation(ChairNavConfig(), DOMAINS["standin"], 2, twin=True)) as simulation:
+        simulation.reset(np.arange(2), np.array([0, 2]))
+        actor = make_actor(bundle(), "perfect", simulation, 0)
+        for begun in (True, False, False):
+            simulation.step(actor.act(simulation, np.full(2, begun)))
+            expected = simulation.canonical().rgb.copy()
+            actor.act(simulation, np.zeros(2, bool))
+            np.testing.assert_array_equal(shown[-1][:, -1], expected)
+            assert (shown[-1][:, -1] != simulation.observe().image).any()
 
 
 @pytest.mark.parametrize(
