@@ -157,9 +157,12 @@ def test_perfect_goggles_show_the_stand_in_as_sim_would() -> None:
 def test_behind_perfect_goggles_a_policy_is_shown_the_twin(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[np.ndarray] = []
     act = Policy.act_batch
-    monkeypatch.setattr(
-        Policy, "act_batch", lambda self, images, *rest: shown.append(images) or act(self, images, *rest)
-    )
+
+    def watched(policy: Policy, images: np.ndarray, measured: np.ndarray) -> np.ndarray:
+        shown.append(images)
+        return act(policy, images, measured)
+
+    monkeypatch.setattr(Policy, "act_batch", watched)
     with closing(Simulation(ChairNavConfig(), DOMAINS["standin"], 2, twin=True)) as simulation:
         simulation.reset(np.arange(2), np.array([0, 2]))
         actor = make_actor(bundle(), "perfect", simulation, 0)
