@@ -26,7 +26,7 @@ HALVES = {
     SAME: "Same place: goggles trained on frames of the place, judged in its other rooms and lights",
     NEW: "New places: goggles trained on frames of many places, judged in places never seen",
 }
-GENERATORS = ("unet", "mobile", "resnet9")
+GENERATORS = ("unet", "deep", "mobile", "resnet9")
 TEST_SEED = 41001  # of what is judged
 DRIVES_FROM = 8  # test frames: for so many there is one drive
 USUAL = GogglesTrainConfig()

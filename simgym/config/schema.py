@@ -299,7 +299,7 @@ class GogglesTrainConfig:
     frames: SourceConfig = option(SourceConfig, "which frames of real=, and how its and marked='s camera is known")
     env: TaskConfig = option(ChairNavConfig, "the task whose camera the goggles are for")
     goggles: GogglesChoice = option(GogglesChoice, "the goggles")
-    generator: str = option("unet", "the network that translates", choices=("unet", "mobile", "resnet9"))
+    generator: str = option("unet", "the network that translates", choices=("unet", "deep", "mobile", "resnet9"))
     steps: int = option(8000, "gradient steps", low=1)
     batch_size: int = option(16, "frames of each source a step and process", low=1)
     crop: float = option(1.0, "edge of the crops to learn from, as a share of the picture's", low=0.1, high=1.0)

@@ -5,7 +5,7 @@ Pictures are (B, 3, H, W) float32 in [-1, 1], in memory channels last, which is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -36,6 +36,7 @@ class EncoderDecoderConfig:
         padding: ``zeros`` or ``reflect``, around the first, the last and the residual blocks' convolutions.
         fold: squares of this many pixels a side become channels before everything else, and pixels again at the end
             (Shi et al. 2016): the costly layers at full size are saved.
+        refine: residual blocks at each of the larger sizes, on the way down.
     """
 
     width: int
@@ -48,15 +49,22 @@ class EncoderDecoderConfig:
     transposed: bool = False
     padding: Literal["zeros", "reflect"] = "zeros"
     fold: int = 1
+    refine: int = 0
 
     @property
     def stride(self) -> int:
         """K: by how much the picture shrinks on the way."""
         return self.fold * 2**self.depth
 
+    def grows_from(self, smaller: EncoderDecoderConfig) -> bool:
+        """Whether this is the other network, or that with residual blocks added; see `added_blocks`."""
+        pruned = replace(self, blocks=smaller.blocks, refine=smaller.refine)
+        return pruned == smaller and smaller.blocks <= self.blocks and smaller.refine <= self.refine
+
 
 GENERATORS = {
     "unet": EncoderDecoderConfig(width=32, depth=2, blocks=3, fold=2),
+    "deep": EncoderDecoderConfig(width=32, depth=2, blocks=5, fold=2, refine=1),  # grows from unet
     "mobile": EncoderDecoderConfig(width=16, depth=3, blocks=3, separable=True),
     # Johnson et al. 2016 as CycleGAN and VR-Goggles have it.
     "resnet9": EncoderDecoderConfig(
@@ -82,7 +90,8 @@ class EncoderDecoder(nn.Module):
             _convolution(config, inside, outside, 3, stride=2, padding_mode="zeros")
             for inside, outside in zip(widths, widths[1:], strict=False)
         )
-        self.blocks = nn.Sequential(*(ResidualBlock(config, widths[-1]) for _ in range(config.blocks)))
+        self.blocks = _residual_blocks(config, widths[-1], config.blocks)
+        self.refine = nn.ModuleList(_residual_blocks(config, width, config.refine) for width in widths[:-1])
         pairs = list(zip(widths[1:], widths, strict=False))[::-1]
         self.narrow = nn.ModuleList(_upsampling(config, inside, outside) for inside, outside in pairs)
         self.merge = nn.ModuleList(
@@ -96,7 +105,8 @@ class EncoderDecoder(nn.Module):
         """(B, 3, H, W) -> the deepest features (B, W_depth, H/K, W/K), and those on the way there."""
         folded = functional.pixel_unshuffle(_padded(images, self.config.stride), self.config.fold)
         features = [self.stem(folded)]
-        for layer in self.down:
+        for refine, layer in zip(self.refine, self.down, strict=True):
+            features[-1] = refine(features[-1])
             features.append(layer(features[-1]))
         return self.blocks(features.pop()), features
 
@@ -232,6 +242,27 @@ class ResidualBlock(nn.Module):
         return x + self.second(self.first(x))
 
 
+def added_blocks(network: nn.Module, known: Collection[str]) -> dict[str, ResidualBlock]:
+    """The residual blocks that a smaller network lacks, by name; batch normalized, they become nothing at first.
+
+    So a network that works goes on as it was, and what it learns from then on has more room (Goyal et al. 2017, 5.1:
+    a scale of zero at the end of the residual branch).
+
+    Args:
+        network: the larger one.
+        known: names of layers or of their weights in the smaller one.
+    """
+    added = {
+        name: block
+        for name, block in network.named_modules()
+        if isinstance(block, ResidualBlock) and not any(key.startswith(f"{name}.") for key in known)
+    }
+    for block in added.values():
+        if isinstance(block.second[-1], nn.BatchNorm2d):
+            nn.init.zeros_(block.second[-1].weight)
+    return added
+
+
 def initialize(modules: Iterable[nn.Module], gain: float = 0.02) -> None:
     """Weights from a normal distribution of this standard deviation, biases zero, as in the CycleGAN code."""
     for module in modules:
@@ -300,6 +331,10 @@ def _convolution(
         layers = [nn.Conv2d(inside, outside, bias=bias, **shape)]  # type: ignore[arg-type]
     layers.append(_norm(config, outside))
     return nn.Sequential(*layers, *([nn.ReLU()] if active else []))
+
+
+def _residual_blocks(config: EncoderDecoderConfig, width: int, number: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(config, width) for _ in range(number)))
 
 
 def _upsampling(config: EncoderDecoderConfig, inside: int, outside: int) -> nn.Sequential:

@@ -2,7 +2,8 @@
 
 A bundle has less than the network that it was exported from: normalizations are folded into convolutions, and these
 may have 8 bits. So convolutions are read as floats, and every batch normalization gets the statistics of what comes to
-it with just the scale and offset that undo them. The network then does what the bundle does, and learns as any other.
+it with just the scale and offset that undo them. The network then does what the bundle does, and learns as any other,
+also if it is a larger one: its additional blocks begin as nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from simgym.deploy.bundle import load_bundle
 from simgym.errors import BundleError, UserError
 from simgym.shipped import PRETRAINED, bundle_path
 
-from .networks import Generator, Painter
+from .networks import GENERATORS, Generator, Painter, added_blocks
 
 BUNDLE_SUFFIX = ".onnx"
 PREFIX, SUFFIX = "translator.", ".weight"  # around a layer's name in the graph of `DeployedGoggles`
@@ -40,14 +41,14 @@ def starting_point(start: str, task: str, generator: str) -> Path:
     """The file that ``start=`` means: goggles, or the newest checkpoint of a run.
 
     Raises:
-        UserError: there is none, or these are goggles of another generator.
+        UserError: there is none, or these are goggles of a generator that this one does not grow from.
     """
     if start != PRETRAINED and Path(start).suffix != BUNDLE_SUFFIX:
         return checkpoint_to_start_from(start, "goggles")
     path = bundle_path(start, "goggles", task)
     made_by = load_bundle(path, "goggles")[1].training.get("generator")
-    if made_by != generator:
-        raise UserError(f"start={start}: these goggles have generator={made_by}, not {generator}")
+    if made_by not in GENERATORS or not GENERATORS[generator].grows_from(GENERATORS[made_by]):
+        raise UserError(f"start={start}: these goggles have generator={made_by}, not {generator}: give the same one")
     return path
 
 
@@ -56,7 +57,7 @@ def reopen(path: str | Path, network: Generator, images: torch.Tensor) -> None:
 
     Args:
         path: the ``.onnx`` file.
-        network: of the kind that was exported; in evaluation mode afterwards.
+        network: fresh, of the kind that was exported, or with more residual blocks; in evaluation mode afterwards.
         images: (B, 3, H, W) in [-1, 1], such as it will learn from: normalizations get their statistics.
 
     Raises:
@@ -71,12 +72,13 @@ def reopen(path: str | Path, network: Generator, images: torch.Tensor) -> None:
     except (KeyError, ValueError) as error:
         raise BundleError(f"{path} was not exported by simgym: its weights cannot be found ({error})") from error
     layers = {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)}
-    if {name: m.weight.shape for name, m in layers.items()} != {name: f.weight.shape for name, f in folded.items()}:
+    added = tuple(f"{name}." for name in added_blocks(network, folded))
+    shapes = {name: layer.weight.shape for name, layer in layers.items() if not name.startswith(added)}
+    if shapes != {name: layer.weight.shape for name, layer in folded.items()}:
         raise BundleError(f"{path} was exported from another generator, or another kind of goggles/method")
     with torch.no_grad():
-        for name, layer in layers.items():
-            weight, bias = folded[name]
-            layer.weight.copy_(weight)
+        for name, (weight, bias) in folded.items():
+            layers[name].weight.copy_(weight)
             if bias is not None:
                 offset = _offset(network, name)
                 assert offset is not None
@@ -136,8 +138,9 @@ def _settle(network: nn.Module, images: torch.Tensor) -> None:
         assert norm.running_mean is not None and norm.running_var is not None  # they are unless one asks for none
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
-        norm.weight.copy_((variance + norm.eps).sqrt())
-        norm.bias.add_(mean)
+        heard = norm.weight != 0  # those of added blocks stay silent
+        norm.weight.copy_(heard * (variance + norm.eps).sqrt())
+        norm.bias.add_(heard * mean)
 
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     hooks = [norm.register_forward_pre_hook(adopt) for norm in norms]

@@ -40,7 +40,7 @@ from .methods import (
     discriminator_terms,
     generator_terms,
 )
-from .networks import Generator, Painter, SegmentationNetwork
+from .networks import Generator, Painter, SegmentationNetwork, added_blocks
 from .parallel import average_buffers, average_gradients, mean
 from .pictures import picture_rows
 from .reopen import BUNDLE_SUFFIX, reopen
@@ -218,7 +218,10 @@ class Trainer:
             if path.suffix == BUNDLE_SUFFIX:
                 reopen(path, self.translator, self.fabric.broadcast(self._some_images()).to(self.fabric.device))
             else:
-                self.average.load_state_dict(read_checkpoint(path, self.fabric.device)["average"])
+                weights = read_checkpoint(path, self.fabric.device)["average"]
+                added = tuple(f"{name}." for name in added_blocks(self.average, weights))
+                own = {key: value for key, value in self.average.state_dict().items() if key.startswith(added)}
+                self.average.load_state_dict(own | weights)
             self.networks["real_to_sim"].load_state_dict(self.translator.state_dict())
         except (KeyError, RuntimeError) as error:
             raise UserError(

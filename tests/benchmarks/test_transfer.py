@@ -125,7 +125,8 @@ class TestPlan:
         assert {"none", "expert", "randomized", "adr", f"randomized+{usual}", *METHODS} <= set(rows)
         assert rows[f"randomized+{usual}"].goggles == usual
         trained = {cell.row.name: cell.training.config for cell in whole().cells if cell.training}
-        assert {trained[f"{usual}_{name}"].generator for name in ("mobile", "resnet9")} == {"mobile", "resnet9"}
+        others = {"deep", "mobile", "resnet9"}
+        assert {trained[f"{usual}_{name}"].generator for name in others} == others
         blind = trained["vr_goggles_no_semantic"].goggles.method
         assert blind.semantic == 0 < blind.shift and blind.name == "vr_goggles"
 

@@ -14,6 +14,7 @@ from simgym.goggles.networks import (
     Generator,
     Painter,
     SegmentationNetwork,
+    added_blocks,
     make_discriminator,
     make_generator,
     make_painter,
@@ -49,7 +50,7 @@ def test_the_simulated_camera_goes_through_every_generator(name: str) -> None:
     generator = make_generator(name).eval()
     with torch.no_grad():
         assert generator(picture(60, 80)).shape == (1, 3, 60, 80)
-    assert generator.stride == {"unet": 8, "mobile": 8, "resnet9": 4}[name]
+    assert generator.stride == {"unet": 8, "deep": 8, "mobile": 8, "resnet9": 4}[name]
 
 
 def test_padding_is_cut_off_again(unet: Generator) -> None:
@@ -70,6 +71,33 @@ def test_ours_are_small() -> None:
     assert 0.6e6 < count(make_generator("unet")) < 1.1e6
     assert count(make_generator("mobile")) < 0.25e6
     assert count(make_segmentation(14)) < 1.1e6
+
+
+def test_a_network_grows_from_one_with_fewer_blocks_alone() -> None:
+    growing = {
+        (large, small)
+        for large in GENERATORS
+        for small in GENERATORS
+        if large != small and GENERATORS[large].grows_from(GENERATORS[small])
+    }
+    assert growing == {("deep", "unet")}
+    assert all(config.grows_from(config) for config in GENERATORS.values())
+
+
+def test_added_blocks_do_nothing_at_first_and_learn() -> None:
+    torch.manual_seed(0)
+    small, large = make_generator("unet"), make_generator("deep")
+    added = added_blocks(large, small.state_dict())
+    assert len(added) == 2 + 2  # at the smallest size, and one at each of the others
+    rest = large.load_state_dict(small.state_dict(), strict=False)
+    assert not rest.unexpected_keys and all(key.startswith(tuple(added)) for key in rest.missing_keys)
+    x = picture(60, 80, 4)
+    for mode in (True, False):
+        torch.testing.assert_close(large.train(mode)(x), small.train(mode)(x), rtol=0, atol=0)
+    large.train()(x).square().mean().backward()
+    for block in added.values():
+        scale = block.second[-1].get_parameter("weight")
+        assert scale.grad is not None and scale.grad.abs().max() > 0
 
 
 @pytest.mark.parametrize(("size", "field"), [("basic", 70), ("small", 34)])
