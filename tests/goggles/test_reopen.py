@@ -57,6 +57,16 @@ def test_it_does_what_the_bundle_does_and_goes_on_so_in_training(name: str, tmp_
         torch.testing.assert_close(network.train()(images), network.eval()(images), rtol=0, atol=GREY_LEVEL)
 
 
+def test_a_deeper_network_goes_on_from_a_bundle(tmp_path: Path) -> None:
+    bundle, images = tmp_path / "goggles.onnx", IMAGES[:8]
+    export_goggles(generator("unet"), CONTRACT, bundle, FRAMES[:4])
+    network = make_generator("deep")
+    reopen(bundle, network, images)
+    assert differences(network, bundle, FRAMES[:8]).max() <= 1
+    with torch.no_grad():
+        torch.testing.assert_close(network.train()(images), network.eval()(images), rtol=0, atol=GREY_LEVEL)
+
+
 def test_eight_bits_become_floats(tmp_path: Path) -> None:
     bundle = tmp_path / "goggles.onnx"
     export_goggles(generator("unet"), CONTRACT, bundle, FRAMES)
@@ -68,7 +78,7 @@ def test_eight_bits_become_floats(tmp_path: Path) -> None:
 
 
 def test_the_shipped_ones_paint_the_same(stand_in: np.ndarray) -> None:
-    painter = make_painter("unet", class_weights(HYBRID), torch.zeros(len(CLASSES), 3), caution(HYBRID))
+    painter = make_painter("deep", class_weights(HYBRID), torch.zeros(len(CLASSES), 3), caution(HYBRID))
     reopen(SHIPPED, painter, to_float(stand_in))
     assert (differences(painter, SHIPPED, stand_in) > FAR_OFF).mean() < 0.03  # where two classes are as probable
     assert Goggles(SHIPPED).translate(stand_in).std() > 10

@@ -110,9 +110,9 @@ def test_pairs_alone_are_enough_for_rcan(tmp_path: Path, sources: dict[str, Path
     assert Goggles(out / "goggles.onnx").contract.domains == ("pairs", "sim")
 
 
-def test_a_training_begins_with_a_run_or_with_goggles(tmp_path: Path, sources: dict[str, Path]) -> None:
+def test_a_training_begins_with_a_run_or_with_goggles(tmp_path: Path, sources: dict[str, Path], capsys) -> None:
     frame = domains(1, CAMERA)["pairs"].rgb
-    words = (f"pairs={sources['pairs']}", "goggles/method=rcan", *TINY, "steps=1", "quantized=false")
+    words = (f"pairs={sources['pairs']}", "goggles/method=rcan", *TINY, "generator=unet", "steps=1", "quantized=false")
 
     def shown(name: str, rate: float, *more: str) -> np.ndarray:
         assert run(*words, f"goggles.method.learning_rate={rate}", f"out={tmp_path / name}", *more) == 0
@@ -122,13 +122,17 @@ def test_a_training_begins_with_a_run_or_with_goggles(tmp_path: Path, sources: d
     unlike = np.abs(shown("another", 1e-9) - first).mean()
     for name, start in (("run", tmp_path / "first"), ("bundle", tmp_path / "first" / "goggles.onnx")):
         assert np.abs(shown(name, 1e-9, f"start={start}") - first).mean() < unlike / 4, name
+        grown = shown(f"{name} grown", 1e-9, f"start={start}", "generator=deep")
+        assert np.abs(grown - first).mean() < unlike / 4, name
+    assert run(*words, f"start={tmp_path / 'run grown'}", f"out={tmp_path / 'pruned'}") == 1
+    assert "does not fit generator=unet" in error_line(capsys)
 
 
 MISTAKES = [
     ("goggles/method=color real={real} sim={sim} start=pretrained", 2, "start= does nothing with goggles/method=color"),
     ("goggles/method=rcan pairs={pairs} start=nowhere", 1, "expected the folder of a training of goggles"),
     ("goggles/method=rcan pairs={pairs} start=nowhere.onnx", 1, "nowhere.onnx"),
-    ("goggles/method=rcan pairs={pairs} start=pretrained generator=mobile", 1, "generator=unet, not mobile"),
+    ("goggles/method=rcan pairs={pairs} start=pretrained generator=mobile", 1, "generator=deep, not mobile"),
     ("goggles/method=vr_goggles sim={sim}", 2, "goggles/method=vr_goggles needs real=: give a source"),
     ("goggles/method=rcan", 2, "goggles/method=rcan needs pairs=: give a source"),
     ("goggles/method=color", 2, "needs real= and sim=: give a source"),
