@@ -320,7 +320,8 @@ class GogglesTrainConfig:
     )
     precision: str = option("32-true", "of arithmetic", choices=("32-true", "bf16-mixed"))
     start: str | None = option(
-        None, f"run folder of another training with whose generator this one begins, or {GOGGLES}"
+        None,
+        f"run of another training with whose generator this one begins, or {GOGGLES}; generator= as it has, or deeper",
     )
     resume: str | None = option(None, "run folder of an interrupted training, to continue exactly")
     out: str | None = option(None, OUT)

@@ -57,14 +57,16 @@ class EncoderDecoderConfig:
         return self.fold * 2**self.depth
 
     def grows_from(self, smaller: EncoderDecoderConfig) -> bool:
-        """Whether this is the other network, or that with residual blocks added; see `added_blocks`."""
+        """Whether this is the other network, or that with residual blocks added; see `begin_as_nothing`."""
         pruned = replace(self, blocks=smaller.blocks, refine=smaller.refine)
-        return pruned == smaller and smaller.blocks <= self.blocks and smaller.refine <= self.refine
+        larger = smaller.blocks <= self.blocks and smaller.refine <= self.refine and self.norm == "batch"
+        return self == smaller or (pruned == smaller and larger)
 
 
+# Goggles of unet may go on as deep, half as slow again: 86 % of 450 episodes, where as many steps more left unet at 83.
 GENERATORS = {
     "unet": EncoderDecoderConfig(width=32, depth=2, blocks=3, fold=2),
-    "deep": EncoderDecoderConfig(width=32, depth=2, blocks=5, fold=2, refine=1),  # grows from unet
+    "deep": EncoderDecoderConfig(width=32, depth=2, blocks=5, fold=2, refine=1),
     "mobile": EncoderDecoderConfig(width=16, depth=3, blocks=3, separable=True),
     # Johnson et al. 2016 as CycleGAN and VR-Goggles have it.
     "resnet9": EncoderDecoderConfig(
@@ -243,24 +245,28 @@ class ResidualBlock(nn.Module):
 
 
 def added_blocks(network: nn.Module, known: Collection[str]) -> dict[str, ResidualBlock]:
-    """The residual blocks that a smaller network lacks, by name; batch normalized, they become nothing at first.
-
-    So a network that works goes on as it was, and what it learns from then on has more room (Goyal et al. 2017, 5.1:
-    a scale of zero at the end of the residual branch).
+    """The residual blocks of ``network`` that a smaller one lacks, by name.
 
     Args:
         network: the larger one.
         known: names of layers or of their weights in the smaller one.
     """
-    added = {
+    return {
         name: block
         for name, block in network.named_modules()
         if isinstance(block, ResidualBlock) and not any(key.startswith(f"{name}.") for key in known)
     }
-    for block in added.values():
-        if isinstance(block.second[-1], nn.BatchNorm2d):
-            nn.init.zeros_(block.second[-1].weight)
-    return added
+
+
+def begin_as_nothing(blocks: Iterable[ResidualBlock]) -> None:
+    """Let batch-normalized residual blocks add nothing at first: a network that works goes on, with more room.
+
+    The scale at the end of the residual branch becomes zero (Goyal et al. 2017, 5.1).
+    """
+    for block in blocks:
+        scale = block.second[-1]
+        assert isinstance(scale, nn.BatchNorm2d)  # `EncoderDecoderConfig.grows_from` admits no other
+        nn.init.zeros_(scale.weight)
 
 
 def initialize(modules: Iterable[nn.Module], gain: float = 0.02) -> None:

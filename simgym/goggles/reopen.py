@@ -18,12 +18,12 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from simgym.checkpoint import checkpoint_to_start_from
+from simgym.checkpoint import checkpoint_to_start_from, read_checkpoint
 from simgym.deploy.bundle import load_bundle
 from simgym.errors import BundleError, UserError
 from simgym.shipped import PRETRAINED, bundle_path
 
-from .networks import GENERATORS, Generator, Painter, added_blocks
+from .networks import GENERATORS, Generator, Painter, added_blocks, begin_as_nothing
 
 BUNDLE_SUFFIX = ".onnx"
 PREFIX, SUFFIX = "translator.", ".weight"  # around a layer's name in the graph of `DeployedGoggles`
@@ -44,11 +44,17 @@ def starting_point(start: str, task: str, generator: str) -> Path:
         UserError: there is none, or these are goggles of a generator that this one does not grow from.
     """
     if start != PRETRAINED and Path(start).suffix != BUNDLE_SUFFIX:
-        return checkpoint_to_start_from(start, "goggles")
-    path = bundle_path(start, "goggles", task)
-    made_by = load_bundle(path, "goggles")[1].training.get("generator")
-    if made_by not in GENERATORS or not GENERATORS[generator].grows_from(GENERATORS[made_by]):
-        raise UserError(f"start={start}: these goggles have generator={made_by}, not {generator}: give the same one")
+        path = checkpoint_to_start_from(start, "goggles")
+        made_by = read_checkpoint(path, torch.device("cpu")).get("generator")
+    else:
+        path = bundle_path(start, "goggles", task)
+        made_by = load_bundle(path, "goggles")[1].training.get("generator")
+    if made_by not in GENERATORS:
+        raise UserError(f"start={start}: expected goggles of one of the generators {', '.join(GENERATORS)}")
+    if not GENERATORS[generator].grows_from(GENERATORS[made_by]):
+        raise UserError(
+            f"start={start}: these goggles have generator={made_by}, not {generator}: give generator={made_by}"
+        )
     return path
 
 
@@ -72,10 +78,12 @@ def reopen(path: str | Path, network: Generator, images: torch.Tensor) -> None:
     except (KeyError, ValueError) as error:
         raise BundleError(f"{path} was not exported by simgym: its weights cannot be found ({error})") from error
     layers = {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)}
-    added = tuple(f"{name}." for name in added_blocks(network, folded))
-    shapes = {name: layer.weight.shape for name, layer in layers.items() if not name.startswith(added)}
+    added = added_blocks(network, folded)
+    new = tuple(f"{name}." for name in added)
+    shapes = {name: layer.weight.shape for name, layer in layers.items() if not name.startswith(new)}
     if shapes != {name: layer.weight.shape for name, layer in folded.items()}:
         raise BundleError(f"{path} was exported from another generator, or another kind of goggles/method")
+    begin_as_nothing(added.values())
     with torch.no_grad():
         for name, (weight, bias) in folded.items():
             layers[name].weight.copy_(weight)
@@ -131,14 +139,17 @@ def _offset(network: nn.Module, name: str) -> torch.Tensor | None:
 
 
 def _settle(network: nn.Module, images: torch.Tensor) -> None:
-    """Give the batch normalizations the statistics of what comes to them, and let them only add their biases."""
+    """Give the batch normalizations the statistics of what comes to them, and let them only add their biases.
+
+    Those with a scale of zero end blocks that are nothing yet, and stay so.
+    """
 
     def adopt(norm: nn.BatchNorm2d, inputs: tuple[torch.Tensor, ...]) -> None:
         variance, mean = torch.var_mean(inputs[0], (0, 2, 3), correction=0)  # (C,)
         assert norm.running_mean is not None and norm.running_var is not None  # they are unless one asks for none
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
-        heard = norm.weight != 0  # those of added blocks stay silent
+        heard = norm.weight != 0
         norm.weight.copy_(heard * (variance + norm.eps).sqrt())
         norm.bias.add_(heard * mean)
 

@@ -8,7 +8,7 @@ same numbers that it would have had.
 Examples:
     python -m simgym.goggles.train sim=frames/sim real=drive.mcap pairs=frames/randomized
     python -m simgym.goggles.train pairs=frames/randomized goggles/method=rcan generator=mobile
-    python -m simgym.goggles.train sim=a real=b goggles/method=vr_goggles goggles.method.shift=500 generator=resnet9
+    python -m simgym.goggles.train sim=a real=b goggles/method=vr_goggles goggles.method.shift=20 generator=resnet9
     python -m simgym.goggles.train real=b pairs=c start=pretrained generator=deep goggles.method.unpaired_after=0
     python -m simgym.goggles.train real=b pairs=c marked=rooms
     python -m simgym.goggles.train resume=runs/goggles.train/ChairNav/2026-11-23_10-00-00

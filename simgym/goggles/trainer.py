@@ -40,7 +40,7 @@ from .methods import (
     discriminator_terms,
     generator_terms,
 )
-from .networks import Generator, Painter, SegmentationNetwork, added_blocks
+from .networks import Generator, Painter, SegmentationNetwork, added_blocks, begin_as_nothing
 from .parallel import average_buffers, average_gradients, mean
 from .pictures import picture_rows
 from .reopen import BUNDLE_SUFFIX, reopen
@@ -219,14 +219,16 @@ class Trainer:
                 reopen(path, self.translator, self.fabric.broadcast(self._some_images()).to(self.fabric.device))
             else:
                 weights = read_checkpoint(path, self.fabric.device)["average"]
-                added = tuple(f"{name}." for name in added_blocks(self.average, weights))
-                own = {key: value for key, value in self.average.state_dict().items() if key.startswith(added)}
+                added = added_blocks(self.average, weights)
+                new = tuple(f"{name}." for name in added)
+                own = {key: value for key, value in self.average.state_dict().items() if key.startswith(new)}
                 self.average.load_state_dict(own | weights)
+                begin_as_nothing(added.values())
             self.networks["real_to_sim"].load_state_dict(self.translator.state_dict())
         except (KeyError, RuntimeError) as error:
             raise UserError(
                 f"{path} does not fit generator={self.config.generator} of goggles/method={self.method.name}: "
-                f"start= takes a run with the same generator, with labels or without alike ({error})"
+                f"start= takes one with the same generator or fewer blocks, with labels or without alike ({error})"
             ) from error
 
     def _some_images(self) -> torch.Tensor:

@@ -31,7 +31,7 @@ def generator(name: str) -> Generator:
     return module
 
 
-@pytest.mark.parametrize("name", ["unet", "mobile"])
+@pytest.mark.parametrize("name", ["unet", "deep", "mobile"])
 def test_parity_on_frames(tmp_path, name: str) -> None:
     module, frames = generator(name), domains()["real"].rgb
     difference = export_goggles(module, CONTRACT, tmp_path / "goggles.onnx", frames)

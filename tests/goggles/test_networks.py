@@ -15,6 +15,7 @@ from simgym.goggles.networks import (
     Painter,
     SegmentationNetwork,
     added_blocks,
+    begin_as_nothing,
     make_discriminator,
     make_generator,
     make_painter,
@@ -69,6 +70,7 @@ def test_published_networks_have_the_published_size() -> None:
 
 def test_ours_are_small() -> None:
     assert 0.6e6 < count(make_generator("unet")) < 1.1e6
+    assert round(count(make_generator("deep")) / 1e6, 1) == 1.7
     assert count(make_generator("mobile")) < 0.25e6
     assert count(make_segmentation(14)) < 1.1e6
 
@@ -89,8 +91,9 @@ def test_added_blocks_do_nothing_at_first_and_learn() -> None:
     small, large = make_generator("unet"), make_generator("deep")
     added = added_blocks(large, small.state_dict())
     assert len(added) == 2 + 2  # at the smallest size, and one at each of the others
-    rest = large.load_state_dict(small.state_dict(), strict=False)
-    assert not rest.unexpected_keys and all(key.startswith(tuple(added)) for key in rest.missing_keys)
+    begin_as_nothing(added.values())
+    keys = large.load_state_dict(small.state_dict(), strict=False)
+    assert not keys.unexpected_keys and all(key.startswith(tuple(added)) for key in keys.missing_keys)
     x = picture(60, 80, 4)
     for mode in (True, False):
         torch.testing.assert_close(large.train(mode)(x), small.train(mode)(x), rtol=0, atol=0)
@@ -113,7 +116,7 @@ def test_a_score_sees_a_patch(size: str, field: int) -> None:
     assert (int(seen.any(0).sum()), int(seen.any(1).sum())) == (field, field)
 
 
-@pytest.mark.parametrize("name", ["unet", "mobile"])
+@pytest.mark.parametrize("name", ["unet", "deep", "mobile"])
 def test_flat_stays_flat(name: str) -> None:
     torch.manual_seed(0)
     generator = make_generator(name).eval()

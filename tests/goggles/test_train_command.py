@@ -125,7 +125,8 @@ def test_a_training_begins_with_a_run_or_with_goggles(tmp_path: Path, sources: d
         grown = shown(f"{name} grown", 1e-9, f"start={start}", "generator=deep")
         assert np.abs(grown - first).mean() < unlike / 4, name
     assert run(*words, f"start={tmp_path / 'run grown'}", f"out={tmp_path / 'pruned'}") == 1
-    assert "does not fit generator=unet" in error_line(capsys)
+    assert "these goggles have generator=deep, not unet: give generator=deep" in error_line(capsys)
+    assert not (tmp_path / "pruned").exists()
 
 
 MISTAKES = [
@@ -133,6 +134,7 @@ MISTAKES = [
     ("goggles/method=rcan pairs={pairs} start=nowhere", 1, "expected the folder of a training of goggles"),
     ("goggles/method=rcan pairs={pairs} start=nowhere.onnx", 1, "nowhere.onnx"),
     ("goggles/method=rcan pairs={pairs} start=pretrained generator=mobile", 1, "generator=deep, not mobile"),
+    ("goggles/method=rcan pairs={pairs} start=pretrained generator=unet", 1, "not unet: give generator=deep"),
     ("goggles/method=vr_goggles sim={sim}", 2, "goggles/method=vr_goggles needs real=: give a source"),
     ("goggles/method=rcan", 2, "goggles/method=rcan needs pairs=: give a source"),
     ("goggles/method=color", 2, "needs real= and sim=: give a source"),

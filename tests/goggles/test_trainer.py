@@ -202,3 +202,21 @@ def test_a_training_may_begin_with_another_ones_generator(tmp_path: Path, fabric
     torch.testing.assert_close(bias.exp(), class_weights(other.method))  # its own, not the other training's
     with pytest.raises(UserError, match="does not fit generator=.* of goggles/method=cyclegan"):
         make_trainer(fabric, tmp_path / "third", "cyclegan", steps=2).begin_with(checkpoint)
+
+
+@torch.no_grad()
+def test_a_deeper_generator_begins_as_the_one_that_it_grows_from(tmp_path: Path, fabric: Fabric) -> None:
+    first = make_trainer(fabric, tmp_path / "first", generator="unet", steps=2)
+    with torch.enable_grad():
+        first.train()
+    checkpoint = latest_checkpoint(tmp_path / "first")
+    assert checkpoint is not None
+    second = make_trainer(fabric, tmp_path / "second", generator="deep", steps=2)
+    second.begin_with(checkpoint)
+    images = to_float(domains()["real"].rgb)
+    painted = first.translator(images)
+    for network in (second.translator, second.networks["real_to_sim"].eval()):
+        torch.testing.assert_close(network(images), painted, rtol=0, atol=0)
+    with torch.enable_grad():
+        second.train()
+    assert not torch.equal(second.translator(images), painted)

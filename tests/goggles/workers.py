@@ -23,13 +23,14 @@ def make_trainer(
     steps: int = 6,
     ready: bool = False,
     seed: int = 1,
+    generator: str = "mobile",
     **changes: object,
 ) -> Trainer:
-    """A trainer of tiny rooms, by the smallest generator."""
+    """A trainer of tiny rooms."""
     chosen = replace(METHODS[method], **{"discriminator": "small", "pool": 5} | changes)
     config = GogglesTrainConfig(
         goggles=GogglesChoice(method=chosen),
-        generator="mobile",
+        generator=generator,
         steps=steps,
         batch_size=4,
         checkpoint_every=2,
