@@ -1,7 +1,7 @@
 """Time of one camera frame on the robot: ``python -m benchmarks.deploy_latency [--policy p.onnx] [--goggles g.onnx]``.
 
-From a 640x480 camera with a distorted lens to the command, on one CPU thread. Without bundles, the shipped policy is
-measured, and goggles with random weights, which take the same time as trained ones: both generators for robots, and
+From a 640x480 camera with a distorted lens to the command, on one CPU thread. Without bundles, what ships is measured;
+beside it goggles with random weights, in floats, where those that ship have 8 bits: the generators for robots, and
 VR-Goggles' ResNet-9 at the 200x88 pixels that it translated in CARLA (Zhang et al. 2019, supplement B). Then the memory
 of a process that imports simgym.deploy alone and translates.
 """
@@ -120,25 +120,26 @@ def main() -> None:
     """Print the table; write it as JSON."""
     parser = _figures.parser("deploy_latency", __doc__)
     parser.add_argument("--policy", type=Path, help="a policy bundle; the default is the shipped one")
-    parser.add_argument("--goggles", type=Path, help="a goggles bundle to measure too")
+    parser.add_argument("--goggles", type=Path, help="a goggles bundle; the default is the shipped one")
     parser.add_argument("--repeats", type=int, default=500, help="calls of each stage (default: %(default)s)")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     policy = args.policy or bundle_path(PRETRAINED, "policy", "ChairNav")
+    goggles = args.goggles or bundle_path(PRETRAINED, "goggles", "ChairNav")
     rows = measure_policy(policy, args.repeats)
+    rows.append(measure_goggles(goggles.stem, goggles, args.repeats))
     with tempfile.TemporaryDirectory() as folder:
         bundles = {name: export_random(name, Camera(), Path(folder, f"{name}.onnx")) for name in SMALL_GENERATORS}
-        given = {"of --goggles": args.goggles} if args.goggles else {}
-        rows += [measure_goggles(name, bundle, args.repeats) for name, bundle in (given | bundles).items()]
+        rows += [measure_goggles(name, bundle, args.repeats) for name, bundle in bundles.items()]
         published = Camera.from_fov(*PAPER_SIZE, Camera().horizontal_fov_rad)
         paper = export_random("resnet9", published, Path(folder, "resnet9.onnx"))
         rows.append(measure_goggles("resnet9", paper, max(3, args.repeats // PAPER_SHARE), warm_up=2))
-        memory = measure_memory(args.goggles or bundles[SMALL_GENERATORS[0]])
+        memory = measure_memory(goggles)
     _figures.print_machine()
     print(f"{policy.stat().st_size / 1024:,.0f} KiB policy, 1 thread; targets: {TARGETS}")
-    print(f"{'stage':<36} {'median ms':>9} {'p95 ms':>9} {'p99 ms':>9}")
+    print(f"{'stage':<42} {'median ms':>9} {'p95 ms':>9} {'p99 ms':>9}")
     for row in rows:
-        print(f"{row['stage']:<36} {row['median_ms']:>9.2f} {row['p95_ms']:>9.2f} {row['p99_ms']:>9.2f}")
+        print(f"{row['stage']:<42} {row['median_ms']:>9.2f} {row['p95_ms']:>9.2f} {row['p99_ms']:>9.2f}")
     torch = "imported" if memory["torch"] else "not imported"
     resident, peak = memory["resident_mb"], memory["peak_mb"]
     print(f"resident while translating: {resident:.0f} MB, at most {peak:.0f} MB since the start; torch {torch}")
