@@ -10,15 +10,17 @@ import functools
 import multiprocessing
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from simgym.config.run_dir import CONFIG_FILE, to_yaml
 from simgym.config.schema import GogglesTrainConfig
@@ -101,6 +103,8 @@ def make(pieces: Sequence[Piece], redo: bool = False) -> dict[str, str]:
         pieces: see `closure`.
         redo: delete what is stale and make it anew.
 
+    Two runs at once, as of the two halves on two cores, share their pieces: who comes second to one waits for it.
+
     Returns:
         What failed, by name, and why.
 
@@ -124,7 +128,9 @@ def make(pieces: Sequence[Piece], redo: bool = False) -> dict[str, str]:
         try:
             if missing:
                 raise UserError(f"needs {', '.join(missing)}")
-            _run(piece)
+            with _alone(piece):
+                if state(piece)[0] != DONE:  # another run may have made it while this one waited
+                    _run(piece)
         except (UserError, BrokenProcessPool) as error:
             failed[piece.name] = str(error)
             print(f"failed: {error}", flush=True)
@@ -142,6 +148,22 @@ def run_apart(module: str, config: Any) -> int:
 def call(module: str, config: Any) -> int:
     """Run a command's ``main``."""
     return import_module(module).main(config) or 0
+
+
+@contextmanager
+def _alone(piece: Piece) -> Iterator[None]:
+    """Hold what no other run holds; the system lets go of it where a run is killed."""
+    lock = FileLock(piece.folder.with_name(f".{piece.folder.name}.lock"))
+    piece.folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print("another run makes it: waiting", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _run(piece: Piece) -> None:

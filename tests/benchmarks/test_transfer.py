@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +234,30 @@ class TestPieces:
         monkeypatch.setattr(pieces, "run_apart", lambda module, config: 0)
         piece = Piece(tmp_path / "a" / "b", "simgym.x", GogglesTrainConfig(), "product")
         assert list(make([piece])) == ["a/b"]
+
+    def test_of_two_runs_the_second_waits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+        piece = Piece(tmp_path / "a" / "b", "simgym.x", GogglesTrainConfig(), "product")
+        ran: list[Path] = []
+        first_is_at_it, may_end = threading.Event(), threading.Event()
+
+        def slow(module: str, config: Any) -> int:
+            ran.append(piece.folder)
+            first_is_at_it.set()
+            assert may_end.wait(30)
+            piece.folder.mkdir()  # fails the second time
+            piece.path.touch()
+            return 0
+
+        monkeypatch.setattr(pieces, "run_apart", slow)
+        with ThreadPoolExecutor() as pool:
+            first = pool.submit(make, [piece])
+            assert first_is_at_it.wait(30)
+            second = pool.submit(make, [piece])
+            while "waiting" not in capsys.readouterr().out:
+                assert not second.done()
+            may_end.set()
+            assert first.result(30) == second.result(30) == {}
+        assert ran == [piece.folder]
 
 
 class TestTable:
