@@ -17,7 +17,15 @@ from simgym.config.compose import load_config
 from simgym.config.goggles import ColorMethod, NetworkMethod
 from simgym.config.option import check, option, span
 from simgym.config.run_dir import run_folder, start_run
-from simgym.config.schema import ChairNavConfig, DomainConfig, GogglesChoice, PhotosConfig, PPOConfig
+from simgym.config.schema import (
+    ChairNavConfig,
+    DomainConfig,
+    GogglesChoice,
+    GogglesTrainConfig,
+    PhotosConfig,
+    PPOConfig,
+    TrainConfig,
+)
 from simgym.errors import BundleError, UsageError, UserError
 
 
@@ -282,6 +290,21 @@ def test_help_teaches_every_key(capsys) -> None:
     assert "how to move (walk | run)" in rows["mode"]
     assert "how often it ticks" in rows["clock.ticks"] and "=[1,2]" in rows["clock.window"]
     assert "choose from sim, randomized" in rows["domain"]
+
+
+def test_help_is_of_what_the_other_words_choose(capsys) -> None:
+    def lines(schema: type, *words: str) -> set[str]:
+        run_command(schema, main=lambda config: None, argv=[*words, "--help"])
+        return {line.split("  ")[1] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+
+    usual, grasp = lines(TrainConfig), lines(TrainConfig, "env=Grasp")
+    assert "algo.guided=0.0" in usual and not any(line.startswith("env.layout.thin_ends=") for line in usual)
+    assert {"env=Grasp", "env.layout.thin_ends=0.0", "algo=Grasp", "algo.guided=0.6"} <= grasp
+    assert {"env=Grasp", "algo=ChairNav", "algo.guided=0.0"} <= lines(TrainConfig, "env=Grasp", "algo=ChairNav")
+    assert {"domain=standin", "domain.look=photo"} <= lines(TrainConfig, "domain=standin")
+    colour = lines(GogglesTrainConfig, "goggles/method=color")
+    assert {"goggles/method=color", "goggles.method.space=oklab"} <= colour
+    assert not any(line.startswith("goggles.method.shift=") for line in colour)
 
 
 def test_the_configuration_can_be_printed(capsys) -> None:

@@ -51,7 +51,7 @@ def _run(
 
     words = _parser(command).parse_intermixed_args(argv)
     if words.help:
-        print(help_text(command, schema, description))
+        print(help_text(command, schema, description, words.overrides))
         return 0
     jobs = expand(schema, words.overrides, words.multirun)
     configs: list[Any] = [compose_config(schema, job, words.config_dir) for job in jobs]

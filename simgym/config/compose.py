@@ -46,9 +46,7 @@ def expand(schema: type, words: Sequence[str], sweep: bool) -> list[list[str]]:
         One override list a job; exactly one without a sweep.
     """
     overrides = [_parse(word) for word in words]
-    choices = group_defaults(schema)
-    choices |= {o.key_or_group: str(o.value()) for o in overrides if isinstance(o.value(), str)}
-    keys = {key.name: key for key in walk(schema, types=chosen_types(choices))}
+    keys = {key.name: key for key in walk(schema, types=chosen_types(choices_of(schema, words)))}
     for override in overrides:
         _check_key(override, keys)
         if override.is_sweep_override() and not sweep:
@@ -57,10 +55,22 @@ def expand(schema: type, words: Sequence[str], sweep: bool) -> list[list[str]]:
     return [list(job) for job in itertools.product(*(_values(override) for override in overrides))]
 
 
+def choices_of(schema: type, words: Sequence[str]) -> dict[str, str]:
+    """What these words choose of each group that a schema uses, whether there is such an option or not."""
+    values = {override.key_or_group: override.value() for override in map(_parse, words)}
+    chosen = {group: value for group, value in values.items() if isinstance(value, str) and group in GROUPS}
+    return _defaults(schema, chosen.get("env")) | chosen
+
+
+def chosen_options(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """The chosen options, by the key that selects each; unknown choices are left out."""
+    options = {key_of(group): GROUPS[group].get(choice) for group, choice in choices.items() if group in GROUPS}
+    return {key: option for key, option in options.items() if option is not None}
+
+
 def chosen_types(choices: Mapping[str, Any]) -> dict[str, type]:
     """The dataclass of each chosen option, by the key that selects it; unknown choices are left out."""
-    options = {group: GROUPS[group].get(choice) for group, choice in choices.items() if group in GROUPS}
-    return {key_of(group): type(option) for group, option in options.items() if option is not None}
+    return {key: type(option) for key, option in chosen_options(choices).items()}
 
 
 def compose_config(schema: type[Config], overrides: Sequence[str], config_dir: str | None = None) -> Config:
@@ -109,22 +119,27 @@ def _hydra(config_dir: str | None) -> AbstractContextManager[Any]:
 def _store(schema: type, overrides: Sequence[str]) -> None:
     """Tell Hydra the schema's defaults and its groups' options, as plain dictionaries.
 
-    Dictionaries, because Hydra cannot write into frozen dataclasses; the types come back in `_to_typed`. The learner's
-    settings are those for the task, unless others are chosen.
+    Dictionaries, because Hydra cannot write into frozen dataclasses; the types come back in `_to_typed`.
     """
     store = ConfigStore.instance()
     for group in GROUPS:  # the store is one for the process: a key of this schema may be a group of the last one's
         store.repo.pop(group.partition("/")[0], None)
-    groups = group_defaults(schema)
     task = next((word.partition("=")[2] for word in overrides if word.startswith("env=")), None)
-    if "algo" in groups and task in GROUPS["algo"]:
-        groups["algo"] = task
+    groups = _defaults(schema, task)
     for name in groups:
         for choice, option in GROUPS[name].items():
             store.store(group=name, name=choice, node=_plain(option))
     own = _without(_plain(schema), {key_of(group) for group in groups})
     defaults = [{name: choice} for name, choice in groups.items()]
     store.store(name=PRIMARY, node={"defaults": [*defaults, "_self_"], **own})
+
+
+def _defaults(schema: type, task: str | None) -> dict[str, str]:
+    """The default of each group; the learner's settings are those for the task."""
+    groups = group_defaults(schema)
+    if "algo" in groups and task in GROUPS["algo"]:
+        groups["algo"] = str(task)
+    return groups
 
 
 def _without(values: dict[str, Any], left_out: Set[str], prefix: str = "") -> dict[str, Any]:

@@ -1,32 +1,36 @@
-"""The text of ``--help``: a command's docstring, then every key with its default, unit, bounds and meaning."""
+"""The text of ``--help``: a command's docstring, then every key with its default, unit, bounds and meaning.
+
+Keys and defaults are those of the options that the other words choose: ``env=Grasp --help`` shows Grasp's.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from typing import Any
 
-from .compose import chosen_types
+from .compose import choices_of, chosen_options, chosen_types
 from .option import Key, walk
-from .schema import GROUPS, group_defaults, group_of
+from .schema import GROUPS, group_of
 
 OPTIONS = """\
 options:
-  -h, --help          show this text
+  -h, --help          show this text; with env=, domain=, ... the keys of these
   -m, --multirun      run every combination of the values listed: seed=1,2,3
   --cfg job           print the composed configuration as YAML and stop
   --config-dir DIR    take more options of groups from YAML files: DIR/domain/my_lab.yaml is domain=my_lab"""
 
 
-def help_text(command: str, schema: type, description: str) -> str:
-    """The whole text for one command."""
+def help_text(command: str, schema: type, description: str, words: Sequence[str] = ()) -> str:
+    """The whole text for one command; ``words`` choose options of groups."""
     usage = f"usage: python -m {command} [options] [key=value ...]"
-    types = chosen_types(group_defaults(schema))
+    choices = choices_of(schema, words)
     keys = sorted(
-        walk(schema, types=types), key=lambda key: key.is_node or "." in key.name
+        walk(schema, types=chosen_types(choices)), key=lambda key: key.is_node or "." in key.name
     )  # stable: a command's own keys first
-    rows = [row for key in keys for row in _rows(key, schema)]
+    chosen = chosen_options(choices)
+    rows = [row for key in keys for row in _rows(key, schema, chosen)]
     width = max(len(left) for left, _ in rows)
     lines = [_line(left, right, width) for left, right in rows]
     return "\n".join([usage, "", inspect.cleandoc(description), "", OPTIONS, "", "keys:", *lines])
@@ -38,16 +42,19 @@ def _line(left: str, right: str, width: int) -> str:
     return f"  {left:<{width}}  {right}".rstrip()
 
 
-def _rows(key: Key, schema: type) -> Iterator[tuple[str, str]]:
+def _rows(key: Key, schema: type, chosen: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The left and right column of one key; a nested configuration is a heading with a blank line before."""
     if key.is_node:
         yield "", ""
         if (group := group_of(key.name)) in GROUPS:
-            yield f"{group}={key.default.name}", f"choose from {', '.join(GROUPS[group])}: {_meaning(key)}"
+            yield (
+                f"{group}={chosen.get(key.name, key.default).name}",
+                f"choose from {', '.join(GROUPS[group])}: {_meaning(key)}",
+            )
         else:
             yield f"{key.name}:", _meaning(key)
     elif not _names_group(key):
-        yield f"{key.name}={_show(_default(key, schema))}", _meaning(key)
+        yield f"{key.name}={_show(_default(key, schema, chosen))}", _meaning(key)
 
 
 def _names_group(key: Key) -> bool:
@@ -56,12 +63,12 @@ def _names_group(key: Key) -> bool:
     return group_of(parent) in GROUPS and last == "name"
 
 
-def _default(key: Key, schema: type) -> Any:
-    """The default of a key, looked up from the schema's top, because a parent may give its child other values."""
-    top, *rest = key.name.split(".")
-    value = next(key.default for key in walk(schema) if key.name == top)
-    for name in rest:
-        value = getattr(value, name)
+def _default(key: Key, schema: type, chosen: Mapping[str, Any]) -> Any:
+    """The default of a key, looked up from above, because a parent may give its child other values."""
+    names = key.name.split(".")
+    value = next(other.default for other in walk(schema) if other.name == names[0])
+    for depth in range(1, len(names) + 1):
+        value = chosen.get(".".join(names[:depth]), value if depth == 1 else getattr(value, names[depth - 1]))
     return value
 
 
