@@ -99,11 +99,11 @@ def describe(pieces: Sequence[Piece]) -> str:
 def make(pieces: Sequence[Piece], redo: bool = False) -> dict[str, str]:
     """Make what is not finished, in order; a failure does not stop what can do without.
 
+    Two runs at once, as of the two halves on two cores, share their pieces: who comes second to one waits for it.
+
     Args:
         pieces: see `closure`.
         redo: delete what is stale and make it anew.
-
-    Two runs at once, as of the two halves on two cores, share their pieces: who comes second to one waits for it.
 
     Returns:
         What failed, by name, and why.
@@ -153,8 +153,8 @@ def call(module: str, config: Any) -> int:
 @contextmanager
 def _alone(piece: Piece) -> Iterator[None]:
     """Hold what no other run holds; the system lets go of it where a run is killed."""
-    lock = FileLock(piece.folder.with_name(f".{piece.folder.name}.lock"))
     piece.folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(piece.folder.with_name(f".{piece.folder.name}.lock"))
     try:
         lock.acquire(blocking=False)
     except Timeout:

@@ -45,8 +45,8 @@ def expand(schema: type, words: Sequence[str], sweep: bool) -> list[list[str]]:
     Returns:
         One override list a job; exactly one without a sweep.
     """
-    overrides = [_parse(word) for word in words]
-    keys = {key.name: key for key in walk(schema, types=chosen_types(choices_of(schema, words)))}
+    overrides = [parse(word) for word in words]
+    keys = {key.name: key for key in walk(schema, types=chosen_types(choices_of(schema, overrides)))}
     for override in overrides:
         _check_key(override, keys)
         if override.is_sweep_override() and not sweep:
@@ -55,9 +55,9 @@ def expand(schema: type, words: Sequence[str], sweep: bool) -> list[list[str]]:
     return [list(job) for job in itertools.product(*(_values(override) for override in overrides))]
 
 
-def choices_of(schema: type, words: Sequence[str]) -> dict[str, str]:
-    """What these words choose of each group that a schema uses, whether there is such an option or not."""
-    values = {override.key_or_group: override.value() for override in map(_parse, words)}
+def choices_of(schema: type, overrides: Sequence[Override]) -> dict[str, str]:
+    """What these choose of each group that a schema uses, whether there is such an option or not."""
+    values = {override.key_or_group: override.value() for override in overrides}
     chosen = {group: value for group, value in values.items() if isinstance(value, str) and group in GROUPS}
     return _defaults(schema, chosen.get("env")) | chosen
 
@@ -220,7 +220,12 @@ def _with_tuples(config: Any) -> Any:
     return replace(config, **changed)
 
 
-def _parse(word: str) -> Override:
+def parse(word: str) -> Override:
+    """One ``key=value`` word.
+
+    Raises:
+        UsageError: it is none.
+    """
     try:
         (override,) = OverridesParser.create().parse_overrides([word])
     except OverrideParseException as error:

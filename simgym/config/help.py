@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from typing import Any
 
-from .compose import choices_of, chosen_options, chosen_types
+from .compose import choices_of, chosen_options, chosen_types, parse
 from .option import Key, walk
 from .schema import GROUPS, group_of
 
@@ -25,7 +25,7 @@ options:
 def help_text(command: str, schema: type, description: str, words: Sequence[str] = ()) -> str:
     """The whole text for one command; ``words`` choose options of groups."""
     usage = f"usage: python -m {command} [options] [key=value ...]"
-    choices = choices_of(schema, words)
+    choices = choices_of(schema, [parse(word) for word in words])
     keys = sorted(
         walk(schema, types=chosen_types(choices)), key=lambda key: key.is_node or "." in key.name
     )  # stable: a command's own keys first
